@@ -1,0 +1,86 @@
+package sshctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/user"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// errAway is what Start and Stop answer when there is nobody to ask.
+var errAway = errors.New("not connected to systemd over the system bus; is dbus running? type: systemctl status dbus")
+
+// errName is the D-Bus name of an error, or "".
+func errName(err error) string {
+	if e, ok := errors.AsType[dbus.Error](err); ok {
+		return e.Name
+	}
+	if e, ok := errors.AsType[*dbus.Error](err); ok {
+		return e.Name
+	}
+	return ""
+}
+
+// transient reports whether the same call may work in a moment: the bus was restarted, or systemd re-executes itself and is
+// off the bus meanwhile. The Spawn errors are dbus-daemon's answer when it tries to activate a systemd that is away.
+func transient(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	if _, ok := errors.AsType[*JobError](err); ok {
+		return false
+	}
+	switch name := errName(err); name {
+	case "":
+		return true // no D-Bus error at all: the connection broke, or the call went unanswered
+	case "org.freedesktop.DBus.Error.NoReply",
+		"org.freedesktop.DBus.Error.ServiceUnknown",
+		"org.freedesktop.DBus.Error.NameHasNoOwner",
+		"org.freedesktop.DBus.Error.Disconnected",
+		"org.freedesktop.DBus.Error.Timeout",
+		"org.freedesktop.DBus.Error.TimedOut",
+		"org.freedesktop.DBus.Error.NoServer":
+		return true
+	default:
+		return strings.HasPrefix(name, "org.freedesktop.DBus.Error.Spawn.")
+	}
+}
+
+// notLoaded: systemd doesn't have the unit in memory, so it is neither running nor failed.
+func notLoaded(err error) bool {
+	return errName(err) == "org.freedesktop.systemd1.NoSuchUnit"
+}
+
+// explain turns a refused call about a unit into a sentence with the way out.
+func explain(doing, unit string, err error) error {
+	hint := ""
+	switch errName(err) {
+	case "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
+		"org.freedesktop.DBus.Error.AccessDenied",
+		"org.freedesktop.DBus.Error.AuthFailed":
+		hint = fmt.Sprintf("; user %s may not: %s is missing or polkit is not running; reinstall keyswitchd and polkitd",
+			whoami(), PolkitRule)
+	case "org.freedesktop.systemd1.UnitMasked":
+		hint = "; type: systemctl unmask " + unit
+	case "org.freedesktop.systemd1.NoSuchUnit":
+		hint = "; type: apt install openssh-server"
+		if unit == EndSessionsUnit {
+			hint = "; reinstall keyswitchd"
+		}
+	case "org.freedesktop.systemd1.LoadFailed", "org.freedesktop.systemd1.BadUnitSetting":
+		hint = "; type: systemd-analyze verify " + unit
+	}
+	return fmt.Errorf("sshctl: %s %s: %w%s", doing, unit, err, hint)
+}
+
+// whoami names the user of this process for an error text.
+func whoami() string {
+	u, err := user.Current()
+	if err != nil {
+		return "unknown"
+	}
+	return u.Username
+}

@@ -1,0 +1,182 @@
+package sshctl
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	sd "github.com/coreos/go-systemd/v22/dbus"
+)
+
+// facts is one reading of the guarded units.
+type facts struct {
+	units map[string]sd.UnitStatus // those that systemd has in memory, by name
+	files map[string]file          // what is known of their unit files, by name
+}
+
+// file is the part of a unit that only changes when systemd reads unit files again, or somebody edits them.
+type file struct {
+	load       string // LoadState: "loaded", "not-found", "masked", ...
+	state      string // UnitFileState: "enabled", "disabled", "static", ...
+	interlock  bool   // our drop-in is loaded and no daemon-reload is due
+	instances  bool   // a socket that makes one unit per connection
+	result     string // Result of the last run, "success" if it went well
+	activeThen string // the ActiveState this was read in
+}
+
+// list reads which guarded units are in memory and how they are. One round-trip, and unlike reading a unit's properties it
+// never makes systemd load a unit, which would send signals that make us read again.
+func (l *link) list(ctx context.Context) (map[string]sd.UnitStatus, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	all, err := l.sd.ListUnitsByPatternsContext(ctx, []string{}, []string{Service, Socket, "ssh@*.service", "sshd@*.service"})
+	if err != nil {
+		return nil, fmt.Errorf("sshctl: asking systemd for ssh's units: %w", err)
+	}
+	units := make(map[string]sd.UnitStatus, len(all))
+	for _, u := range all {
+		if guarded(u.Name) {
+			units[u.Name] = u
+		}
+	}
+	return units, nil
+}
+
+// file reads the slower facts of one unit. It loads the unit if it isn't in memory.
+func (l *link) file(ctx context.Context, unit string) (file, error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	props, err := l.sd.GetUnitPropertiesContext(ctx, unit)
+	if err != nil {
+		return file{}, fmt.Errorf("sshctl: asking systemd about %s: %w", unit, err)
+	}
+	f := file{}
+	f.load, _ = props["LoadState"].(string)
+	f.state, _ = props["UnitFileState"].(string)
+	f.activeThen, _ = props["ActiveState"].(string)
+	f.interlock = interlocked(props)
+	if f.load != "loaded" {
+		return f, nil
+	}
+	kind := "Service"
+	if strings.HasSuffix(unit, ".socket") {
+		kind = "Socket"
+	}
+	if kind == "Socket" || f.activeThen == "failed" {
+		own, err := l.sd.GetUnitTypePropertiesContext(ctx, unit, kind)
+		if err != nil {
+			return file{}, fmt.Errorf("sshctl: asking systemd about %s: %w", unit, err)
+		}
+		f.instances, _ = own["Accept"].(bool)
+		f.result, _ = own["Result"].(string)
+	}
+	return f, nil
+}
+
+// interlocked judges the properties of one unit.
+func interlocked(props map[string]any) bool {
+	stale, ok := props["NeedDaemonReload"].(bool)
+	paths, _ := props["DropInPaths"].([]string)
+	return ok && !stale && slices.ContainsFunc(paths, func(p string) bool { return strings.HasSuffix(p, DropIn) })
+}
+
+// read takes a new reading. Files are read again when systemd did so (fresh), and when a unit came to rest in another state
+// than the one they were read in; while it is on its way they can wait, for the way to open is where time counts.
+func (l *link) read(ctx context.Context, old facts, fresh bool) (facts, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if old.files == nil {
+		fresh = true
+	}
+	units, err := l.list(ctx)
+	if err != nil {
+		return facts{}, err
+	}
+	now := facts{units: units, files: make(map[string]file)}
+	names := []string{Service, Socket}
+	for _, unit := range slices.Sorted(maps.Keys(units)) {
+		if instance(unit) {
+			names = append(names, unit)
+		}
+	}
+	for _, unit := range names {
+		known, ok := old.files[unit]
+		u, loaded := units[unit]
+		moved := loaded && resting(u.ActiveState) && u.ActiveState != known.activeThen
+		if ok && !fresh && !moved {
+			now.files[unit] = known
+			continue
+		}
+		f, err := l.file(ctx, unit)
+		if err != nil {
+			return facts{}, err
+		}
+		now.files[unit] = f
+	}
+	return now, nil
+}
+
+func resting(active string) bool { return active == "active" || down(active) }
+
+// down: nothing of the unit runs. An instance that isn't in memory has no status and is down as well.
+func down(active string) bool {
+	return active == "" || active == "inactive" || active == "failed" || active == "maintenance"
+}
+
+// way names the unit that is the way in: the socket if it is enabled, else the service.
+func (f facts) way() string {
+	s := f.files[Socket]
+	if s.load == "loaded" && (s.state == "enabled" || s.state == "enabled-runtime") {
+		return Socket
+	}
+	return Service
+}
+
+// shut reports whether nothing is running and nothing is about to.
+func shut(units map[string]sd.UnitStatus) bool {
+	for _, u := range units {
+		if !down(u.ActiveState) || strings.Contains(u.JobType, "start") { // "start", "restart"
+			return false
+		}
+	}
+	return true
+}
+
+// state judges a reading. Pure.
+func (f facts) state(sessions int) State {
+	s := State{Unit: f.way(), Closed: true, Sessions: sessions}
+	s.Active = shown(f.units[s.Unit].ActiveState)
+	for _, u := range f.units {
+		s.Closed = s.Closed && down(u.ActiveState)
+	}
+	for _, unit := range []string{Service, Socket} {
+		s.Open = s.Open || shown(f.units[unit].ActiveState) == "active"
+		if f.units[unit].ActiveState == "failed" && s.Result == "" {
+			s.Result = f.files[unit].result
+		}
+	}
+	loaded := 0
+	s.Interlocked = true
+	for _, file := range f.files {
+		if file.load == "loaded" {
+			loaded++
+			s.Interlocked = s.Interlocked && file.interlock
+		}
+	}
+	s.Interlocked = s.Interlocked && loaded > 0
+	return s
+}
+
+// shown maps systemd's ActiveState to the five that a door has.
+func shown(active string) string {
+	switch active {
+	case "", "maintenance":
+		return "inactive"
+	case "reloading", "refreshing":
+		return "active"
+	default:
+		return active
+	}
+}
