@@ -1,0 +1,349 @@
+package hardening
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The paths of Debian and of keyswitchd's units.
+const (
+	DefaultConfigFile = "/etc/ssh/sshd_config"
+	DefaultDropIn     = "/etc/ssh/sshd_config.d/00-keyswitchd.conf"
+	DefaultResultFile = "/run/keyswitchd-harden/result.json"
+	DefaultSSHD       = "/usr/sbin/sshd"
+	DefaultSSH        = "/usr/bin/ssh"
+)
+
+// Options is what Harden works on. Every empty path has its default; each must be absolute.
+type Options struct {
+	Policy Policy
+	// Source is the file that the policy came from, for the drop-in's first line.
+	Source string
+
+	ConfigFile string // DefaultConfigFile: sshd's main file, never written
+	DropIn     string // DefaultDropIn: the one file that is written
+	ResultFile string // DefaultResultFile: in a directory of its own
+	SSHD       string // DefaultSSHD
+	SSH        string // DefaultSSH, asked what is supported (-Q)
+
+	// SSHDArgs is what sshd gets on its command line beside -f: Debian's SSHD_OPTS, which beats every file.
+	SSHDArgs []string
+
+	// Standalone makes ConfigFile itself the file that is written, whole: the policy and the Extra lines.
+	// For an sshd of one's own, as any user; DropIn is ignored.
+	Standalone bool
+	// Extra is lines of keywords that the policy doesn't govern (HostKey, PidFile), for Standalone only.
+	Extra []string
+
+	// Force verifies even if nothing has changed.
+	Force bool
+	// CheckOnly verifies what is there and changes nothing, the result file neither.
+	CheckOnly bool
+
+	exec runner           // nil: the real programs
+	now  func() time.Time // nil: time.Now
+}
+
+func (o *Options) fill() error {
+	for _, p := range []struct {
+		what  string
+		path  *string
+		usual string
+	}{
+		{"sshd's configuration", &o.ConfigFile, DefaultConfigFile}, {"the drop-in", &o.DropIn, DefaultDropIn},
+		{"the result", &o.ResultFile, DefaultResultFile}, {"sshd", &o.SSHD, DefaultSSHD}, {"ssh", &o.SSH, DefaultSSH},
+	} {
+		if *p.path == "" {
+			*p.path = p.usual
+		}
+		if !filepath.IsAbs(*p.path) || filepath.Clean(*p.path) != *p.path {
+			return fmt.Errorf("hardening: the path of %s is %q; give an absolute one without . and ..", p.what, *p.path)
+		}
+	}
+	if o.Standalone {
+		o.DropIn = o.ConfigFile
+	} else if len(o.Extra) > 0 {
+		return errors.New("hardening: extra lines are for a stand-alone configuration only")
+	}
+	if strings.ContainsFunc(o.Source, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return fmt.Errorf("hardening: the policy's file %q has a control character in its name; rename it", o.Source)
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	if err := validateArgs(o.SSHDArgs); err != nil {
+		return err
+	}
+	if err := o.Policy.Validate(); err != nil {
+		return fmt.Errorf("hardening: the policy: %w", err)
+	}
+	return nil
+}
+
+func (o *Options) run(ctx context.Context, path string, args ...string) (output, error) {
+	if o.exec != nil {
+		return o.exec(ctx, path, args...)
+	}
+	return runProgram(ctx, path, args...)
+}
+
+// Harden makes the policy hold for the next start of sshd, or returns why it doesn't: a *NotVerifiedError
+// if sshd was asked and differs, another error if something could not be read, written or run. With an
+// error, Result is never Verified; Problems then says the same. The result is kept for ReadResult, whatever
+// it is. If nothing has changed since the last verification, no process is run and nothing is written.
+//
+// It needs root, unless all its paths belong to the caller.
+func Harden(ctx context.Context, o Options) (Result, error) {
+	if err := o.fill(); err != nil {
+		return o.refuse(err)
+	}
+	if !o.Force && !o.CheckOnly {
+		if r, ok := o.unchanged(); ok {
+			return r, nil
+		}
+	}
+	s, err := o.thorough(ctx)
+	return s.Result, err
+}
+
+// unchanged finds the kept result if it still holds. Any doubt means that it doesn't.
+func (o *Options) unchanged() (Result, bool) {
+	s, err := readStored(o.ResultFile)
+	if err != nil || !s.Verified || s.Digest == "" || len(s.Problems) > 0 {
+		return Result{}, false
+	}
+	t, err := readTree(o.ConfigFile)
+	if err != nil {
+		return Result{}, false
+	}
+	digest, err := o.digest(t)
+	return s.Result, err == nil && digest == s.Digest
+}
+
+// refuse keeps an error that came before anything was done.
+func (o *Options) refuse(err error) (Result, error) {
+	r := Result{At: time.Now(), Problems: strings.Split(err.Error(), "\n")}
+	if o.CheckOnly || !filepath.IsAbs(o.ResultFile) {
+		return r, err
+	}
+	return r, errors.Join(err, KeepRefusal(o.ResultFile, err))
+}
+
+// KeepRefusal replaces the kept result by a refusal that came before Harden could be called, such as a
+// configuration that can't be read: what was verified earlier says nothing of the start that now fails.
+func KeepRefusal(resultFile string, reason error) error {
+	f, err := makeFolder(dirOf(resultFile))
+	if err != nil {
+		return fmt.Errorf("hardening: opening the result's directory: %w", err)
+	}
+	defer f.close()
+	r := Result{At: time.Now(), Problems: strings.Split(reason.Error(), "\n")}
+	return f.keep(filepath.Base(resultFile), stored{Result: r})
+}
+
+// Render is the text that Harden would write, for those who only want to see it. It asks sshd and ssh
+// what they support, and changes nothing.
+func Render(ctx context.Context, o Options) (string, error) {
+	if err := o.fill(); err != nil {
+		return "", err
+	}
+	a, err := o.abilities(ctx, nil)
+	if err != nil {
+		return "", err
+	}
+	list, err := o.Policy.directives(a)
+	if err != nil {
+		return "", err
+	}
+	return render(o.Source, a.Version, list, o.Extra), validateExtra(o.Extra, list)
+}
+
+// thorough renders, writes, verifies and keeps the result.
+func (o *Options) thorough(ctx context.Context) (stored, error) {
+	if o.CheckOnly {
+		former, _ := readStored(o.ResultFile) // only spares questions
+		return o.judge(ctx, former.Abilities)
+	}
+	name := filepath.Base(o.ResultFile)
+	kept, err := makeFolder(dirOf(o.ResultFile))
+	if err != nil {
+		return o.failed(stored{}, fmt.Errorf("hardening: opening the result's directory: %w", err))
+	}
+	defer kept.close()
+	release, err := kept.lock(ctx)
+	if err != nil {
+		return o.failed(stored{}, fmt.Errorf("hardening: %w", err))
+	}
+	defer release()
+	former, _ := kept.readStored(name) // one that can't be believed is overwritten below
+	s, err := o.judge(ctx, former.Abilities)
+	if lost := errors.Join(kept.sweep(name), kept.keep(name, s)); lost != nil {
+		return o.failed(s, errors.Join(err, lost))
+	}
+	return s, err
+}
+
+func (o *Options) failed(s stored, err error) (stored, error) {
+	s.Verified, s.Digest, s.At = false, "", o.now()
+	if len(s.Problems) == 0 {
+		s.Problems = strings.Split(err.Error(), "\n")
+	}
+	return s, err
+}
+
+// judge is thorough without the result file.
+func (o *Options) judge(ctx context.Context, known *abilities) (stored, error) {
+	a, err := o.abilities(ctx, known)
+	if err != nil {
+		return o.failed(stored{}, err)
+	}
+	s := stored{Result: Result{SSHD: a.Name}, Abilities: &a}
+	list, err := o.Policy.directives(a)
+	if err != nil {
+		return o.failed(s, err)
+	}
+	if err := validateExtra(o.Extra, list); err != nil {
+		return o.failed(s, err)
+	}
+	text := []byte(render(o.Source, a.Version, list, o.Extra))
+
+	var problems []string
+	undo := func() error { return nil }
+	if o.CheckOnly {
+		problems, err = o.compare(text)
+	} else {
+		undo, err = o.apply(text)
+	}
+	if err != nil {
+		return o.failed(s, fmt.Errorf("hardening: the drop-in: %w", err))
+	}
+	more, digest, err := o.settle(ctx, list)
+	problems = append(problems, more...)
+	if err != nil || len(problems) > 0 {
+		if left := undo(); left != nil {
+			problems = append(problems, left.Error())
+		}
+		if err != nil {
+			problems = append(problems, strings.Split(err.Error(), "\n")...)
+			return o.failed(stored{Result: Result{SSHD: a.Name, Problems: problems}, Abilities: &a}, err)
+		}
+		s.Problems = problems
+		return o.failed(s, &NotVerifiedError{problems})
+	}
+	s.Verified, s.Digest, s.At = true, digest, o.now()
+	return s, nil
+}
+
+// abilities are the known ones if the two programs are still the same files.
+func (o *Options) abilities(ctx context.Context, known *abilities) (abilities, error) {
+	sshd, err := identify(o.SSHD)
+	if errors.Is(err, fs.ErrNotExist) {
+		return abilities{}, fmt.Errorf("hardening: looking at sshd: %w; install openssh-server", err)
+	}
+	if err != nil {
+		return abilities{}, fmt.Errorf("hardening: looking at sshd: %w", err)
+	}
+	ssh, err := identify(o.SSH)
+	if err != nil {
+		return abilities{}, fmt.Errorf("hardening: looking at ssh: %w; install openssh-client", err)
+	}
+	if known != nil && known.SSHD == sshd && known.SSH == ssh && known.Version.atLeast(oldest.Major, oldest.Minor) {
+		return *known, nil
+	}
+	a, err := askAbilities(ctx, o.run, o.SSHD, o.SSH)
+	a.SSHD, a.SSH = sshd, ssh
+	return a, err
+}
+
+// settle verifies between two looks at everything that the verification depends on. If they differ,
+// somebody is at work there, and nobody knows which state sshd was asked about.
+func (o *Options) settle(ctx context.Context, list []directive) (problems []string, digest string, err error) {
+	t, err := readTree(o.ConfigFile)
+	if err != nil {
+		return nil, "", err
+	}
+	if digest, err = o.digest(t); err != nil {
+		return nil, "", fmt.Errorf("hardening: looking at what sshd depends on: %w", err)
+	}
+	problems = o.verify(ctx, list, t)
+	if t, err = readTree(o.ConfigFile); err != nil {
+		return problems, "", err
+	}
+	after, err := o.digest(t)
+	if err != nil {
+		return problems, "", fmt.Errorf("hardening: looking at what sshd depends on: %w", err)
+	}
+	if after != digest {
+		problems = append(problems, "sshd_config: its files changed while they were verified; try again")
+	}
+	return problems, digest, nil
+}
+
+// compare says what apply would change.
+func (o *Options) compare(text []byte) ([]string, error) {
+	f, err := openFolder(dirOf(o.DropIn))
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	content, safe, err := f.read(filepath.Base(o.DropIn))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return []string{o.DropIn + " is not there; run `keyswitchd harden`"}, nil
+	case err != nil:
+		return nil, err
+	case !safe:
+		return []string{o.DropIn + " can be written by others; run `keyswitchd harden`"}, nil
+	case !bytes.Equal(content, text):
+		return []string{o.DropIn + " is not what the policy says; run `keyswitchd harden`"}, nil
+	}
+	return nil, nil
+}
+
+// apply writes the drop-in if it differs, and returns what takes that back.
+func (o *Options) apply(text []byte) (undo func() error, err error) {
+	keep := func() error { return nil }
+	f, err := openFolder(dirOf(o.DropIn))
+	if err != nil {
+		return keep, err
+	}
+	name := filepath.Base(o.DropIn)
+	former, safe, err := f.read(name)
+	absent := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !absent {
+		f.close()
+		return keep, err
+	}
+	if !absent && safe && bytes.Equal(former, text) {
+		f.close()
+		return keep, nil
+	}
+	defer f.close()
+	if err := errors.Join(f.sweep(name), f.replace(name, text, 0o644)); err != nil {
+		return keep, err
+	}
+	return func() error { return putBack(o.DropIn, former, absent) }, nil
+}
+
+// putBack gives the drop-in its former content, or takes it away.
+func putBack(file string, former []byte, absent bool) error {
+	f, err := openFolder(dirOf(file))
+	if err == nil {
+		defer f.close()
+		if absent {
+			err = f.remove(filepath.Base(file))
+		} else {
+			err = f.replace(filepath.Base(file), former, 0o644)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("hardening: putting the former drop-in back: %w", err)
+	}
+	return nil
+}
