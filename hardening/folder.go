@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -14,35 +15,37 @@ import (
 // folder is an open directory that nobody but root, or whoever runs this, can change. All work in it goes
 // through its descriptor, so that renaming or replacing the path meanwhile changes nothing.
 type folder struct {
-	dir  *os.File
+	fd   int
 	path string
 }
 
 // openFolder refuses a link in the last place, foreign ownership, and write permission for others.
 func openFolder(path string) (*folder, error) {
-	dir, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+	fd, err := openAt(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err == unix.ENOTDIR || err == unix.ELOOP {
 		return nil, fmt.Errorf("%s is a link or no directory; put a real directory there", path)
 	}
 	if err != nil {
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	info, err := dir.Stat()
+	var s fileState
+	err = unix.Fstat(fd, &s.Stat_t)
 	switch {
 	case err != nil:
-	case !sameOwner(info):
+		err = &fs.PathError{Op: "stat", Path: path, Err: err}
+	case !s.owned():
 		err = fmt.Errorf("%s belongs to another user; chown it to root", path)
-	case info.Mode().Perm()&0o022 != 0:
-		err = fmt.Errorf("%s can be written by others (%#o); chmod it to 0755", path, info.Mode().Perm())
+	case !s.safe():
+		err = fmt.Errorf("%s can be written by others (%#o); chmod it to 0755", path, s.mode()&0o7777)
 	}
 	if err != nil {
-		dir.Close()
+		unix.Close(fd)
 		return nil, err
 	}
-	return &folder{dir, path}, nil
+	return &folder{fd, path}, nil
 }
 
-func (f *folder) close() { f.dir.Close() }
+func (f *folder) close() { unix.Close(f.fd) }
 
 func (f *folder) fail(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: f.path + "/" + name, Err: err}
@@ -51,39 +54,31 @@ func (f *folder) fail(op, name string, err error) error {
 // read returns a file of the folder and whether it is safe from others' hands. A missing one is
 // fs.ErrNotExist; a link, a second name of some other file, or anything but a file is refused.
 func (f *folder) read(name string) (content []byte, safe bool, err error) {
-	file := f.path + "/" + name
-	fd, err := unix.Openat(int(f.dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ELOOP) {
-		return nil, false, fmt.Errorf("%s is a symbolic link; remove it", file)
-	}
-	if err != nil {
-		return nil, false, f.fail("open", name, err)
-	}
-	opened := os.NewFile(uintptr(fd), file)
-	defer opened.Close()
-	info, err := opened.Stat()
-	if err != nil {
-		return nil, false, err
-	}
-	var s unix.Stat_t
-	if err := unix.Fstat(fd, &s); err != nil {
-		return nil, false, f.fail("stat", name, err)
-	}
+	content, s, err := readRegular(f.fd, name, unix.O_NOFOLLOW)
 	switch {
-	case !info.Mode().IsRegular():
-		return nil, false, fmt.Errorf("%s is not a regular file; remove it", file)
+	case errors.Is(err, unix.ELOOP):
+		return nil, false, fmt.Errorf("%s/%s is a symbolic link; remove it", f.path, name)
+	case err != nil:
+		return nil, false, fmt.Errorf("in %s: %w", f.path, err)
 	case s.Nlink != 1:
-		return nil, false, fmt.Errorf("%s has %d names (hard links); remove it", file, s.Nlink)
+		return nil, false, fmt.Errorf("%s/%s has %d names (hard links); remove it", f.path, name, s.Nlink)
 	}
-	content, err = readBounded(opened, file, info.Size(), fileLimit)
-	return content, sameOwner(info) && info.Mode().Perm()&0o022 == 0, err
+	return content, s.safe(), nil
+}
+
+// sync makes the folder's names last through a power cut.
+func (f *folder) sync() error {
+	if err := unix.Fsync(f.fd); err != nil {
+		return f.fail("sync", ".", err)
+	}
+	return nil
 }
 
 // replace gives a file new content in one step: at any moment, and after a power cut, the old or the new
 // is there, whole.
 func (f *folder) replace(name string, content []byte, mode os.FileMode) error {
 	temporary := temporaryPrefix(name) + rand.Text()
-	at := int(f.dir.Fd())
+	at := f.fd
 	fd, err := unix.Openat(at, temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return f.fail("create", temporary, err)
@@ -108,32 +103,30 @@ func (f *folder) replace(name string, content []byte, mode os.FileMode) error {
 		unix.Unlinkat(at, temporary, 0) // what stays is swept next time, and sshd doesn't read it
 		return err
 	}
-	return f.dir.Sync()
+	return f.sync()
 }
 
 // remove takes a file away for good.
 func (f *folder) remove(name string) error {
-	if err := unix.Unlinkat(int(f.dir.Fd()), name, 0); err != nil {
+	if err := unix.Unlinkat(f.fd, name, 0); err != nil {
 		return f.fail("remove", name, err)
 	}
-	return f.dir.Sync()
+	return f.sync()
 }
 
 // sweep removes what a replace left that was cut short.
 func (f *folder) sweep(name string) error {
-	if _, err := f.dir.Seek(0, 0); err != nil {
-		return err
-	}
-	names, err := f.dir.Readdirnames(-1)
+	entries, err := os.ReadDir("/proc/self/fd/" + strconv.Itoa(f.fd) + "/")
 	if err != nil {
 		return err
 	}
-	for _, found := range names {
+	for _, e := range entries {
+		found := e.Name()
 		rest, ours := strings.CutPrefix(found, temporaryPrefix(name))
 		if !ours || len(rest) != len(rand.Text()) {
 			continue
 		}
-		if err := unix.Unlinkat(int(f.dir.Fd()), found, 0); err != nil {
+		if err := unix.Unlinkat(f.fd, found, 0); err != nil {
 			return f.fail("remove", found, err)
 		}
 	}

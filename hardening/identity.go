@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"io/fs"
-	"os"
 	"strconv"
 	"syscall"
 )
@@ -123,10 +122,4 @@ func (d *digester) identities(files []string) error {
 		d.add(string(id))
 	}
 	return nil
-}
-
-// sameOwner says whether root, or whoever runs this, owns the file.
-func sameOwner(info os.FileInfo) bool {
-	s, ok := info.Sys().(*syscall.Stat_t)
-	return ok && (s.Uid == 0 || int(s.Uid) == os.Geteuid())
 }

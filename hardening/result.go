@@ -103,7 +103,7 @@ func makeFolder(path string) (*folder, error) {
 // lock keeps a second Harden from working at the same time. The kernel releases it with the process.
 func (f *folder) lock(ctx context.Context) (release func(), err error) {
 	const name = "lock"
-	fd, err := unix.Openat(int(f.dir.Fd()), name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600)
+	fd, err := unix.Openat(f.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, f.fail("open", name, err)
 	}

@@ -4,19 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
-	fileLimit  = 4 << 20  // bytes of one configuration file
 	treeLimit  = 16 << 20 // bytes of all of them
 	treeFiles  = 2048     // files, each counted as often as it is included
 	depthLimit = 16       // sshd's own for nested Include (servconf.c, SERVCONF_MAX_DEPTH)
@@ -35,7 +33,7 @@ type configFile struct {
 	path    string
 	content []byte
 	inMatch bool // drawn in by an Include in a Match block
-	mode    fs.FileMode
+	mode    uint32
 	safe    bool // nobody but root, or whoever runs this, can change it
 }
 
@@ -50,14 +48,14 @@ func (t *tree) read(file string, depth int, inMatch bool) error {
 	if depth > depthLimit {
 		return fmt.Errorf("hardening: reading %s: Include is nested more than %d deep; take the loop out", file, depthLimit)
 	}
-	content, info, err := readRegular(file, fileLimit)
+	content, state, err := readRegular(unix.AT_FDCWD, file, 0)
 	if err != nil {
 		return fmt.Errorf("hardening: reading sshd's configuration: %w", err)
 	}
 	if bytes.IndexByte(content, 0) >= 0 {
 		return fmt.Errorf("hardening: reading %s: it holds a NUL byte, so it is no text; move it away", file)
 	}
-	t.files = append(t.files, configFile{file, content, inMatch, info.Mode(), sameOwner(info) && info.Mode().Perm()&0o022 == 0})
+	t.files = append(t.files, configFile{file, content, inMatch, state.mode(), state.safe()})
 	if t.bytes += len(content); t.bytes > treeLimit || len(t.files) > treeFiles {
 		return fmt.Errorf("hardening: reading %s: sshd_config draws in more than %d files or %d MB; check its Include lines", file, treeFiles, treeLimit>>20)
 	}
@@ -106,9 +104,9 @@ func (t *tree) include(pattern string, depth int, inMatch bool) error {
 	return nil
 }
 
-// includes says whether sshd comes to the file by itself.
+// includes says whether sshd comes to the file by itself, for every connection.
 func (t *tree) includes(file string) bool {
-	return slices.ContainsFunc(t.files, func(f configFile) bool { return samePath(f.path, file) })
+	return slices.ContainsFunc(t.files, func(f configFile) bool { return !f.inMatch && samePath(f.path, file) })
 }
 
 func samePath(a, b string) bool { return a == b || filepath.Clean(a) == filepath.Clean(b) }
@@ -134,50 +132,19 @@ func mayMatter(line []byte) bool {
 	return false
 }
 
-// readRegular reads a regular file of bounded size, through links as sshd would, and waits for no FIFO.
-func readRegular(file string, limit int64) ([]byte, fs.FileInfo, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s is not a regular file; move it away", file)
-	}
-	content, err := readBounded(f, file, info.Size(), limit)
-	return content, info, err
-}
-
-// readBounded reads all of f, whose size was said to be size, and fails above limit.
-func readBounded(f io.Reader, file string, size, limit int64) ([]byte, error) {
-	tooBig := fmt.Errorf("%s is larger than %s bytes; move it away", file, strconv.FormatInt(limit, 10))
-	if size > limit {
-		return nil, tooBig
-	}
-	var b bytes.Buffer
-	b.Grow(int(size) + bytes.MinRead)
-	n, err := b.ReadFrom(io.LimitReader(f, limit+1))
-	if err == nil && n > limit {
-		err = tooBig
-	}
-	return b.Bytes(), err
-}
-
 // glob is glob(3) as sshd calls it: no braces, no ~, a leading dot only by a literal dot, sorted by byte.
 // Unlike filepath.Glob it reports what it can't read.
 func glob(pattern string) ([]string, error) {
 	found := []string{""}
+	listed := false // the last part has a pattern
 	for part := range strings.SplitSeq(pattern, "/") {
 		if part == "" {
 			continue
 		}
 		var next []string
+		listed = strings.ContainsAny(part, "*?[\\")
 		for _, dir := range found {
-			if !strings.ContainsAny(part, "*?[\\") {
+			if !listed {
 				next = append(next, dir+"/"+part)
 				continue
 			}
@@ -191,10 +158,14 @@ func glob(pattern string) ([]string, error) {
 	}
 	kept := found[:0]
 	for _, name := range found {
+		if listed { // by its directory
+			kept = append(kept, name)
+			continue
+		}
 		switch _, err := os.Lstat(name); {
 		case err == nil:
 			kept = append(kept, name)
-		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR):
 			return nil, err
 		}
 	}
@@ -204,7 +175,7 @@ func glob(pattern string) ([]string, error) {
 
 func globDir(dir, part string) ([]string, error) {
 	entries, err := os.ReadDir(dir + "/")
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return nil, nil
 	}
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // and returns what falls short of the policy, one line each. Nothing means that the policy holds.
 func (o *Options) verify(ctx context.Context, list []directive, t *tree) []string {
 	if !o.Standalone && !t.includes(o.DropIn) {
-		return []string{fmt.Sprintf("sshd_config: %s has no Include that reads %s; add this as its first line: Include %s/*.conf",
+		return []string{fmt.Sprintf("sshd_config: %s has no Include that reads %s outside of Match blocks; add this as its first line: Include %s/*.conf",
 			o.ConfigFile, o.DropIn, dirOf(o.DropIn))}
 	}
 	problems := o.exceptions(list, t)
