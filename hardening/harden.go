@@ -3,6 +3,7 @@ package hardening
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -198,12 +199,15 @@ func (o *Options) failed(s stored, err error) (stored, error) {
 }
 
 // judge is thorough without the result file.
-func (o *Options) judge(ctx context.Context, known *abilities) (stored, error) {
+func (o *Options) judge(ctx context.Context, known json.RawMessage) (stored, error) {
 	a, err := o.abilities(ctx, known)
 	if err != nil {
 		return o.failed(stored{}, err)
 	}
-	s := stored{Result: Result{SSHD: a.Name}, Abilities: &a}
+	s := stored{Result: Result{SSHD: a.Name}}
+	if s.Abilities, err = json.Marshal(a); err != nil {
+		return o.failed(s, fmt.Errorf("hardening: keeping what sshd supports: %w", err))
+	}
 	list, err := o.Policy.directives(a)
 	if err != nil {
 		return o.failed(s, err)
@@ -231,17 +235,18 @@ func (o *Options) judge(ctx context.Context, known *abilities) (stored, error) {
 		}
 		if err != nil {
 			problems = append(problems, strings.Split(err.Error(), "\n")...)
-			return o.failed(stored{Result: Result{SSHD: a.Name, Problems: problems}, Abilities: &a}, err)
+		} else {
+			err = &NotVerifiedError{problems}
 		}
 		s.Problems = problems
-		return o.failed(s, &NotVerifiedError{problems})
+		return o.failed(s, err)
 	}
 	s.Verified, s.Digest, s.At = true, digest, o.now()
 	return s, nil
 }
 
 // abilities are the known ones if the two programs are still the same files.
-func (o *Options) abilities(ctx context.Context, known *abilities) (abilities, error) {
+func (o *Options) abilities(ctx context.Context, known json.RawMessage) (abilities, error) {
 	sshd, err := identify(o.SSHD)
 	if errors.Is(err, fs.ErrNotExist) {
 		return abilities{}, fmt.Errorf("hardening: looking at sshd: %w; install openssh-server", err)
@@ -253,10 +258,11 @@ func (o *Options) abilities(ctx context.Context, known *abilities) (abilities, e
 	if err != nil {
 		return abilities{}, fmt.Errorf("hardening: looking at ssh: %w; install openssh-client", err)
 	}
-	if known != nil && known.SSHD == sshd && known.SSH == ssh && known.Version.atLeast(oldest.Major, oldest.Minor) {
-		return *known, nil
+	var a abilities
+	if len(known) > 0 && json.Unmarshal(known, &a) == nil && a.SSHD == sshd && a.SSH == ssh && a.Version.atLeast(oldest.Major, oldest.Minor) {
+		return a, nil
 	}
-	a, err := askAbilities(ctx, o.run, o.SSHD, o.SSH)
+	a, err = askAbilities(ctx, o.run, o.SSHD, o.SSH)
 	a.SSHD, a.SSH = sshd, ssh
 	return a, err
 }

@@ -24,10 +24,10 @@ type Result struct {
 	SSHD     string    `json:"sshd,omitempty"`     // "OpenSSH_9.2p1", "" if it isn't known
 }
 
-// stored is the result file.
+// stored is the result file. The abilities are taken apart only when they are needed.
 type stored struct {
 	Result
-	Abilities *abilities `json:"abilities,omitempty"`
+	Abilities json.RawMessage `json:"abilities,omitempty"`
 }
 
 // NotVerifiedError is Harden's error when everything could be done and asked, but the policy doesn't hold.

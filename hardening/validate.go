@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -157,24 +158,18 @@ func letterOrDigit(c byte) bool {
 }
 
 func validateStartups(text string) error {
-	const key = "max-startups"
-	form := wrong(key, "%q is not START:RATE:FULL; write for example \"10:30:60\" (1 to 1000, 1 to 100 percent, START to 1000)", text)
-	parts := strings.Split(text, ":")
-	if len(parts) != 3 {
-		return form
-	}
 	var n [3]int
-	for i, part := range parts {
-		v, err := strconv.Atoi(part)
-		if err != nil || strconv.Itoa(v) != part {
-			return form
-		}
+	parts := strings.Split(text, ":")
+	ok := len(parts) == len(n)
+	for i := 0; ok && i < len(n); i++ {
+		v, err := strconv.Atoi(parts[i])
+		ok = err == nil && strconv.Itoa(v) == parts[i]
 		n[i] = v
 	}
-	if n[0] < 1 || n[0] > 1000 || n[1] < 1 || n[1] > 100 || n[2] < n[0] || n[2] > 1000 {
-		return form
+	if ok && n[0] >= 1 && n[0] <= 1000 && n[1] >= 1 && n[1] <= 100 && n[2] >= n[0] && n[2] <= 1000 {
+		return nil
 	}
-	return nil
+	return wrong("max-startups", "%q is not START:RATE:FULL; write for example \"10:30:60\" (1 to 1000, 1 to 100 percent, START to 1000)", text)
 }
 
 func seconds(key string, d Duration, low, high time.Duration) error {
@@ -193,11 +188,11 @@ func within(key string, v, low, high int) error {
 }
 
 func oneOf[T ~string](key string, v T, choices ...T) error {
+	if slices.Contains(choices, v) {
+		return nil
+	}
 	quoted := make([]string, len(choices))
 	for i, c := range choices {
-		if v == c {
-			return nil
-		}
 		quoted[i] = strconv.Quote(string(c))
 	}
 	return wrong(key, "%q is not possible; use %s", string(v), strings.Join(quoted, ", "))
