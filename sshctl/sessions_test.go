@@ -33,6 +33,8 @@ func TestTerminateRemoteSessions(t *testing.T) {
 	if n != 2 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if _, ok := f.sessions["1"]; !ok || len(f.sessions) != 1 {
 		t.Fatalf("left: %v", f.sessions)
 	}
