@@ -47,8 +47,7 @@ type Options struct {
 	// CheckOnly verifies what is there and changes nothing, the result file neither.
 	CheckOnly bool
 
-	exec runner           // nil: the real programs
-	now  func() time.Time // nil: time.Now
+	exec runner // nil: the real programs
 }
 
 func (o *Options) fill() error {
@@ -74,9 +73,6 @@ func (o *Options) fill() error {
 	}
 	if strings.ContainsFunc(o.Source, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("hardening: the policy's file %q has a control character in its name; rename it", o.Source)
-	}
-	if o.now == nil {
-		o.now = time.Now
 	}
 	if err := validateArgs(o.SSHDArgs); err != nil {
 		return err
@@ -129,7 +125,7 @@ func (o *Options) unchanged() (Result, bool) {
 
 // refuse keeps an error that came before anything was done.
 func (o *Options) refuse(err error) (Result, error) {
-	r := Result{At: time.Now(), Problems: strings.Split(err.Error(), "\n")}
+	r := Result{At: now(), Problems: strings.Split(err.Error(), "\n")}
 	if o.CheckOnly || !filepath.IsAbs(o.ResultFile) {
 		return r, err
 	}
@@ -144,7 +140,7 @@ func KeepRefusal(resultFile string, reason error) error {
 		return fmt.Errorf("hardening: opening the result's directory: %w", err)
 	}
 	defer f.close()
-	r := Result{At: time.Now(), Problems: strings.Split(reason.Error(), "\n")}
+	r := Result{At: now(), Problems: strings.Split(reason.Error(), "\n")}
 	return f.keep(filepath.Base(resultFile), stored{Result: r})
 }
 
@@ -190,8 +186,11 @@ func (o *Options) thorough(ctx context.Context) (stored, error) {
 	return s, err
 }
 
+// now is the time of day as the result file keeps it.
+func now() time.Time { return time.Now().UTC().Round(0) }
+
 func (o *Options) failed(s stored, err error) (stored, error) {
-	s.Verified, s.Digest, s.At = false, "", o.now()
+	s.Verified, s.Digest, s.At = false, "", now()
 	if len(s.Problems) == 0 {
 		s.Problems = strings.Split(err.Error(), "\n")
 	}
@@ -227,8 +226,10 @@ func (o *Options) judge(ctx context.Context, known json.RawMessage) (stored, err
 	if err != nil {
 		return o.failed(s, fmt.Errorf("hardening: the drop-in: %w", err))
 	}
-	more, digest, err := o.settle(ctx, list)
-	problems = append(problems, more...)
+	var digest string
+	if len(problems) == 0 { // a check that has found the drop-in wrong needs no sshd to tell it
+		problems, digest, err = o.settle(ctx, list)
+	}
 	if err != nil || len(problems) > 0 {
 		if left := undo(); left != nil {
 			problems = append(problems, left.Error())
@@ -241,7 +242,7 @@ func (o *Options) judge(ctx context.Context, known json.RawMessage) (stored, err
 		s.Problems = problems
 		return o.failed(s, err)
 	}
-	s.Verified, s.Digest, s.At = true, digest, o.now()
+	s.Verified, s.Digest, s.At = true, digest, now()
 	return s, nil
 }
 
