@@ -1,0 +1,52 @@
+# keyswitchd. `make help` lists what there is. Everything a target needs is installed by the target itself.
+PREFIX   ?= /usr
+DESTDIR  ?=
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+GO       ?= go
+GOFLAGS_BUILD = -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+BUILD    = build
+
+export CGO_ENABLED = 0
+
+.PHONY: help build all install simulate test test-fast test-qemu test-pi bench shell lint clean deps
+
+help:
+	@echo "make simulate   try it here: a key in the terminal, a real sshd on 127.0.0.1"
+	@echo "make test       every test, the virtual Pi's included (needs root or sudo)"
+	@echo "make test-fast  the tests that need nothing but Go and sshd"
+	@echo "make build      build/keyswitchd for this machine;  make all: arm64, arm (Zero), amd64"
+	@echo "make install    DESTDIR=... puts everything in place; changes nothing for SSH (that is keyswitchd arm)"
+	@echo "make shell      a virtual Pi on this terminal, with keyswitchd installed"
+	@echo "make bench      latencies beside bare systemd, in one virtual Pi"
+
+build: $(BUILD)/keyswitchd
+
+.PHONY: $(BUILD)/keyswitchd
+$(BUILD)/keyswitchd:
+	$(GO) build $(GOFLAGS_BUILD) -o $@ ./cmd/keyswitchd
+
+all:
+	GOARCH=arm64 $(GO) build $(GOFLAGS_BUILD) -o $(BUILD)/keyswitchd-linux-arm64 ./cmd/keyswitchd
+	GOARCH=arm GOARM=6 $(GO) build $(GOFLAGS_BUILD) -o $(BUILD)/keyswitchd-linux-arm ./cmd/keyswitchd
+	GOARCH=amd64 $(GO) build $(GOFLAGS_BUILD) -o $(BUILD)/keyswitchd-linux-amd64 ./cmd/keyswitchd
+	@ls -l $(BUILD)/keyswitchd-linux-*
+
+install: build
+	install -D -m 0755 $(BUILD)/keyswitchd $(DESTDIR)$(PREFIX)/sbin/keyswitchd
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/keyswitchd.service deploy/keyswitchd-end-sessions.service
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/keyswitchd/interlock deploy/interlock/ssh.service.conf deploy/interlock/ssh.socket.conf deploy/interlock/ssh@.service.conf
+	install -D -m 0644 deploy/50-keyswitchd.rules $(DESTDIR)$(PREFIX)/share/polkit-1/rules.d/50-keyswitchd.rules
+	install -D -m 0644 deploy/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/keyswitchd.conf
+	install -D -m 0644 deploy/60-keyswitchd.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-keyswitchd.rules
+	install -D -m 0644 deploy/org.keyswitchd1.conf $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.keyswitchd1.conf
+	install -D -m 0644 internal/config/reference.toml $(DESTDIR)$(PREFIX)/share/doc/keyswitchd/keyswitchd.toml
+	@test -e $(DESTDIR)/etc/keyswitchd/keyswitchd.toml || install -D -m 0644 internal/config/reference.toml $(DESTDIR)/etc/keyswitchd/keyswitchd.toml
+	@if [ -z "$(DESTDIR)" ]; then \
+		systemd-sysusers; systemctl daemon-reload; \
+		udevadm control --reload && udevadm trigger --subsystem-match=gpio --subsystem-match=leds --action=add; \
+		busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig >/dev/null; \
+		echo "Installed. SSH is as it was. Next: edit /etc/keyswitchd/keyswitchd.toml, then keyswitchd arm."; \
+	fi
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"keyswitchd/gpio"
+	"keyswitchd/hardening"
+	"keyswitchd/internal/config"
+	"keyswitchd/internal/keyswitch"
+	"keyswitchd/internal/status"
+	"keyswitchd/sshctl"
+)
+
+// runtimeDir is RuntimeDirectory= of keyswitchd.service. The interlock's AssertPathExists= names the permit in it.
+const runtimeDir = "/run/keyswitchd"
+
+func newRun(cfgPath *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Watch the key (what keyswitchd.service runs)",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runDaemon(cmd.Context(), *cfgPath, cmd.ErrOrStderr())
+		},
+	}
+}
+
+func runDaemon(ctx context.Context, cfgPath string, stderr io.Writer) error {
+	cfg, err := config.Load(cfgPath)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(runtimeDir); err != nil || !info.IsDir() {
+		return fmt.Errorf("run: there is no %s for the permit; it is made by systemd: systemctl start keyswitchd (keyswitchd simulate needs no systemd)", runtimeDir)
+	}
+	board, err := gpio.Linux()
+	if err != nil {
+		return err
+	}
+	if err := checkLines(board, cfg); err != nil {
+		return err
+	}
+	log := slog.New(newJournalHandler(stderr))
+	watchdog, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		return fmt.Errorf("run: reading WATCHDOG_USEC: %w", err)
+	}
+	bus := status.NewBus(nil)
+	key := gpio.NewKey(board, cfg.Key)
+	c := &keyswitch.Controller{
+		Key:       key,
+		LED:       gpio.NewLED(board, cfg.LED),
+		Door:      sshctl.NewSystemd(sshctl.SystemdConfig{}),
+		Permit:    keyswitch.PermitFile(filepath.Join(runtimeDir, "permit")),
+		Hardening: func() (hardening.Result, error) { return hardening.ReadResult(hardening.DefaultResultFile) },
+		Publish: func(s status.Status) {
+			bus.Publish(s)
+			notify(log, "STATUS="+s.Line())
+		},
+		Ready: func() { notify(log, daemon.SdNotifyReady) },
+		Watchdog: func() {
+			notify(log, daemon.SdNotifyWatchdog)
+			key.Check() // awake anyway: a look at the line finds a chip that vanished without a word
+		},
+		WatchdogEvery: watchdog / 2,
+		Log:           log,
+	}
+	c.Set(settings(cfg))
+
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	wait.Go(func() {
+		var last string
+		_ = bus.Run(beside, func(err error) { // Run ends with beside only
+			if err != nil && err.Error() != last {
+				log.Warn("the status can't be told on D-Bus", "err", err)
+				last = err.Error()
+			} else if err == nil {
+				last = ""
+			}
+		})
+	})
+	wait.Go(func() { reload(beside, cfgPath, cfg, c, log) })
+	err = c.Run(ctx)
+	notify(log, daemon.SdNotifyStopping)
+	return err
+}
+
+// checkLines refuses a line that this board doesn't have: no waiting makes it appear. Everything else that may be wrong with a
+// line can pass (another consumer, a driver that loads late), so that is left to the daemon to show and to retry.
+func checkLines(board gpio.Board, cfg config.Config) error {
+	for _, l := range []struct{ name, at string }{{cfg.Key.Line, cfg.KeyAt}, {cfg.LED.Name, cfg.LEDAt}} {
+		if err := gpio.CheckLine(board, l.name); err != nil {
+			return &exitError{Code: exitConfig, Err: fmt.Errorf("config: %s: %w", l.at, err)}
+		}
+	}
+	return nil
+}
+
+func settings(cfg config.Config) keyswitch.Settings {
+	return keyswitch.Settings{RequireTurn: cfg.RequireTurn, MaxOn: cfg.MaxOn, EndSessions: cfg.EndSessions}
+}
+
+// reload takes in the configuration again on each SIGHUP. A bad one changes nothing but the status.
+func reload(ctx context.Context, path string, running config.Config, c *keyswitch.Controller, log *slog.Logger) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	now := settings(running)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		}
+		notify(log, daemon.SdNotifyReloading)
+		cfg, err := config.Load(path)
+		switch {
+		case err != nil:
+			log.Error("the configuration was not reloaded", "err", err)
+			now.Problems = []string{"the configuration was not reloaded, the former one is in force: " + err.Error()}
+		default:
+			now = settings(cfg)
+			if cfg.Key != running.Key || cfg.LED != running.LED {
+				// Another line means another first reading: that is a restart, and it closes SSH.
+				now.Problems = append(now.Problems, "[gpio] was changed: systemctl restart keyswitchd puts it in force (and closes SSH for a moment)")
+			}
+			log.Info("the configuration was reloaded; [hardening] is in force from the next start or reload of SSH", "file", path)
+		}
+		c.Set(now)
+		notify(log, daemon.SdNotifyReady)
+	}
+}
+
+// notify tells systemd (sd_notify(3)). It is the only one to whom a failure matters, and it will notice.
+func notify(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("telling systemd", "state", state, "err", err)
+	}
+}
+
+func newLEDOff(cfgPath *string) *cobra.Command {
+	return &cobra.Command{
+		Use:    "led-off",
+		Short:  "Make the LED dark (ExecStopPost= of keyswitchd.service)",
+		Hidden: true,
+		Args:   noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(*cfgPath)
+			if err != nil {
+				return err
+			}
+			board, err := gpio.Linux()
+			if err != nil {
+				return err
+			}
+			return gpio.Darken(board, cfg.LED)
+		},
+	}
+}
+
+func newEndSessions() *cobra.Command {
+	return &cobra.Command{
+		Use:    "end-sessions",
+		Short:  "End all SSH sessions (what keyswitchd-end-sessions.service runs)",
+		Hidden: true,
+		Args:   noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), 25*time.Second)
+			defer cancel()
+			n, err := sshctl.TerminateRemoteSessions(ctx)
+			if errors.Is(err, context.DeadlineExceeded) {
+				return fmt.Errorf("end-sessions: some sessions are still there: %w; loginctl list-sessions shows them", err)
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "ended %d SSH sessions\n", n)
+			return nil
+		},
+	}
+}

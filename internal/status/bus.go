@@ -1,0 +1,263 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/godbus/dbus/v5/introspect"
+)
+
+// The names on the system bus. The digit is the interface's version, as systemd1 and login1 have it.
+const (
+	BusName   = "org.keyswitchd1"
+	Path      = dbus.ObjectPath("/org/keyswitchd1")
+	Interface = "org.keyswitchd1.Keyswitch"
+
+	properties = "org.freedesktop.DBus.Properties"
+)
+
+// Bounds of the wait between two tries to reach the bus.
+const (
+	minRetry = 100 * time.Millisecond
+	maxRetry = 10 * time.Second
+)
+
+// Bus publishes the status as a D-Bus object with properties and change signals. It only tells: there is
+// nothing to set or call. A bus that is away costs nothing but the telling.
+type Bus struct {
+	connect func(ctx context.Context) (*dbus.Conn, error)
+
+	mu      sync.Mutex
+	props   map[string]dbus.Variant // the present values, replaced as a whole
+	changed chan struct{}
+}
+
+// NewBus publishes on the bus that connect reaches; nil is the system bus.
+func NewBus(connect func(context.Context) (*dbus.Conn, error)) *Bus {
+	if connect == nil {
+		connect = func(ctx context.Context) (*dbus.Conn, error) {
+			return dbus.ConnectSystemBus(dbus.WithContext(ctx))
+		}
+	}
+	return &Bus{connect: connect, props: toProps(Status{}), changed: make(chan struct{}, 1)}
+}
+
+// Publish makes s the present status. It never waits for the bus.
+func (b *Bus) Publish(s Status) {
+	b.mu.Lock()
+	b.props = toProps(s)
+	b.mu.Unlock()
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Run keeps the object on the bus until ctx ends, and comes back when the bus was restarted. report is
+// called with each new reason for which the bus isn't reached, and with nil when it is.
+func (b *Bus) Run(ctx context.Context, report func(error)) error {
+	retry := minRetry
+	for {
+		start := time.Now()
+		err := b.serve(ctx, report)
+		if ctx.Err() != nil {
+			return nil
+		}
+		report(err)
+		if time.Since(start) > maxRetry {
+			retry = minRetry
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retry):
+			retry = min(2*retry, maxRetry)
+		}
+	}
+}
+
+func (b *Bus) serve(ctx context.Context, report func(error)) error {
+	conn, err := b.connect(ctx)
+	if err != nil {
+		return fmt.Errorf("status: connecting to the system bus: %w", err)
+	}
+	defer conn.Close()
+	if err := conn.Export(object{b}, Path, properties); err != nil {
+		return fmt.Errorf("status: exporting %s: %w", Path, err)
+	}
+	node := introspect.NewIntrospectable(&introspect.Node{Interfaces: []introspect.Interface{
+		introspect.IntrospectData, {Name: Interface, Properties: b.introspection()},
+	}})
+	if err := conn.Export(node, Path, "org.freedesktop.DBus.Introspectable"); err != nil {
+		return fmt.Errorf("status: exporting %s: %w", Path, err)
+	}
+	reply, err := conn.RequestName(BusName, dbus.NameFlagDoNotQueue)
+	if err != nil {
+		return fmt.Errorf("status: asking the bus for the name %s: %w; is /usr/share/dbus-1/system.d/%s.conf installed?", BusName, err, BusName)
+	}
+	if reply != dbus.RequestNameReplyPrimaryOwner {
+		return fmt.Errorf("status: the bus name %s is taken: another keyswitchd is running", BusName)
+	}
+	report(nil)
+	sent := map[string]dbus.Variant{}
+	for {
+		b.mu.Lock()
+		now := b.props
+		b.mu.Unlock()
+		changes := map[string]dbus.Variant{}
+		for name, v := range now {
+			if old, ok := sent[name]; !ok || !reflect.DeepEqual(old, v) {
+				changes[name] = v
+			}
+		}
+		if len(changes) > 0 {
+			// One signal for the whole change, so that nobody sees half of it.
+			if err := conn.Emit(Path, properties+".PropertiesChanged", Interface, changes, []string{}); err != nil {
+				return fmt.Errorf("status: telling the bus of a change: %w", err)
+			}
+			sent = now
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-conn.Context().Done():
+			return errors.New("status: the connection to the system bus was closed")
+		case <-b.changed:
+		}
+	}
+}
+
+func (b *Bus) introspection() []introspect.Property {
+	var out []introspect.Property
+	for name, v := range toProps(Status{}) {
+		out = append(out, introspect.Property{Name: name, Type: v.Signature().String(), Access: "read"})
+	}
+	return out
+}
+
+// object is org.freedesktop.DBus.Properties over one consistent snapshot. godbus has a ready one (prop),
+// but it changes and announces one property at a time.
+type object struct{ b *Bus }
+
+func (o object) snapshot(iface string) (map[string]dbus.Variant, *dbus.Error) {
+	if iface != Interface && iface != "" {
+		return nil, dbus.NewError("org.freedesktop.DBus.Error.UnknownInterface", []any{"no interface " + iface})
+	}
+	o.b.mu.Lock()
+	defer o.b.mu.Unlock()
+	return o.b.props, nil
+}
+
+// GetAll implements org.freedesktop.DBus.Properties.GetAll.
+func (o object) GetAll(iface string) (map[string]dbus.Variant, *dbus.Error) {
+	return o.snapshot(iface)
+}
+
+// Get implements org.freedesktop.DBus.Properties.Get.
+func (o object) Get(iface, name string) (dbus.Variant, *dbus.Error) {
+	props, err := o.snapshot(iface)
+	if err != nil {
+		return dbus.Variant{}, err
+	}
+	v, ok := props[name]
+	if !ok {
+		return v, dbus.NewError("org.freedesktop.DBus.Error.UnknownProperty", []any{"no property " + name})
+	}
+	return v, nil
+}
+
+// Set implements org.freedesktop.DBus.Properties.Set: everything is read-only.
+func (o object) Set(_, name string, _ dbus.Variant) *dbus.Error {
+	return dbus.NewError("org.freedesktop.DBus.Error.PropertyReadOnly", []any{name + " is read-only"})
+}
+
+func usec(t *time.Time) uint64 {
+	if t == nil || t.IsZero() {
+		return 0
+	}
+	return uint64(t.UnixMicro())
+}
+
+func fromUsec(v uint64) *time.Time {
+	if v == 0 {
+		return nil
+	}
+	t := time.UnixMicro(int64(v))
+	return &t
+}
+
+// toProps is s as D-Bus properties. Times are microseconds since 1970 (0: none), as systemd has them.
+func toProps(s Status) map[string]dbus.Variant {
+	list := func(l []string) dbus.Variant { return dbus.MakeVariant(append([]string{}, l...)) }
+	return map[string]dbus.Variant{
+		"Key": dbus.MakeVariant(s.Key), "SSH": dbus.MakeVariant(s.SSH), "Unit": dbus.MakeVariant(s.Unit),
+		"Open": dbus.MakeVariant(s.Open), "Fault": dbus.MakeVariant(s.Fault), "Code": dbus.MakeVariant(s.Code),
+		"Reason": dbus.MakeVariant(s.Reason), "Advice": dbus.MakeVariant(s.Advice),
+		"Since": dbus.MakeVariant(usec(&s.Since)), "LED": dbus.MakeVariant(s.LED), "LEDError": dbus.MakeVariant(s.LEDError),
+		"Sessions": dbus.MakeVariant(uint32(s.Sessions)), "Override": dbus.MakeVariant(s.Override),
+		"Expires":           dbus.MakeVariant(usec(s.Expires)),
+		"HardeningVerified": dbus.MakeVariant(s.Hardening.Verified), "HardeningAt": dbus.MakeVariant(usec(s.Hardening.At)),
+		"HardeningProblems": list(s.Hardening.Problems), "Problems": list(s.Problems),
+	}
+}
+
+func fromProps(p map[string]dbus.Variant) (s Status, err error) {
+	var since, expires, at uint64
+	var sessions uint32
+	for name, to := range map[string]any{
+		"Key": &s.Key, "SSH": &s.SSH, "Unit": &s.Unit, "Open": &s.Open, "Fault": &s.Fault, "Code": &s.Code,
+		"Reason": &s.Reason, "Advice": &s.Advice, "Since": &since, "LED": &s.LED, "LEDError": &s.LEDError,
+		"Sessions": &sessions, "Override": &s.Override, "Expires": &expires,
+		"HardeningVerified": &s.Hardening.Verified, "HardeningAt": &at,
+		"HardeningProblems": &s.Hardening.Problems, "Problems": &s.Problems,
+	} {
+		v, ok := p[name]
+		if !ok {
+			return Status{}, fmt.Errorf("status: the daemon's answer has no %s; is it another version than this command?", name)
+		}
+		if err := v.Store(to); err != nil {
+			return Status{}, fmt.Errorf("status: reading %s of the daemon's answer: %w", name, err)
+		}
+	}
+	if t := fromUsec(since); t != nil {
+		s.Since = *t
+	}
+	s.Expires, s.Hardening.At, s.Sessions, s.Running = fromUsec(expires), fromUsec(at), int(sessions), true
+	return s, nil
+}
+
+// ErrNotRunning says that no daemon owns the name on the bus.
+var ErrNotRunning = errors.New("status: keyswitchd is not running")
+
+// Ask reads the status of the running daemon. ErrNotRunning when there is none; any other error when the
+// bus or the daemon doesn't answer.
+func Ask(ctx context.Context, conn *dbus.Conn) (Status, error) {
+	var props map[string]dbus.Variant
+	err := conn.Object(BusName, Path).CallWithContext(ctx, properties+".GetAll", 0, Interface).Store(&props)
+	var dbusErr dbus.Error
+	if errors.As(err, &dbusErr) && (dbusErr.Name == "org.freedesktop.DBus.Error.ServiceUnknown" ||
+		dbusErr.Name == "org.freedesktop.DBus.Error.NameHasNoOwner") {
+		return Status{}, ErrNotRunning
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("status: asking keyswitchd over D-Bus: %w", err)
+	}
+	return fromProps(props)
+}
+
+// JSON is s as `keyswitchd status --json` prints it: lists are never null.
+func (s Status) JSON() ([]byte, error) {
+	if s.Problems == nil {
+		s.Problems = []string{}
+	}
+	if s.Hardening.Problems == nil {
+		s.Hardening.Problems = []string{}
+	}
+	return json.MarshalIndent(s, "", "  ")
+}

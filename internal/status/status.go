@@ -1,0 +1,69 @@
+// Package status is what keyswitchd says of itself: one value that is published on D-Bus, printed by
+// `keyswitchd status` and written as JSON. It describes; it decides nothing and can change nothing.
+package status
+
+import (
+	"time"
+)
+
+// Exit codes of `keyswitchd status`. 0 and 3 follow `systemctl is-active`.
+const (
+	ExitOpen       = 0 // SSH is open
+	ExitFault      = 1 // something is broken; SSH is closed or being closed
+	ExitClosed     = 3 // SSH is closed, as the key wants it
+	ExitNotRunning = 4 // keyswitchd doesn't run
+)
+
+// Status is the state at one moment. The JSON names are a promise to scripts; docs/status.md lists them.
+type Status struct {
+	Running   bool       `json:"running"`          // a daemon answered
+	Key       string     `json:"key"`              // "on", "off", "fault", or "unknown" before the first stable reading
+	SSH       string     `json:"ssh"`              // systemd's ActiveState of the unit, or "unknown"
+	Unit      string     `json:"unit"`             // the unit that is the way in: ssh.service or ssh.socket
+	Open      bool       `json:"open"`             // something may accept connections
+	Fault     bool       `json:"fault"`            // something is broken; Reason says what
+	Code      string     `json:"code"`             // the reason in one stable word, such as "key-off"
+	Reason    string     `json:"reason"`           // the reason in words
+	Advice    string     `json:"advice,omitempty"` // what to do about it, if anything
+	Since     time.Time  `json:"since"`            // when Open last changed
+	LED       string     `json:"led"`              // the pattern that the LED shows
+	LEDError  string     `json:"led_error,omitempty"`
+	Sessions  int        `json:"sessions"` // people logged in over SSH
+	Override  string     `json:"override"` // "auto"; "on" and "off" come with the console override
+	Expires   *time.Time `json:"expires"`  // when max-on closes SSH, or null
+	Hardening Hardening  `json:"hardening"`
+	Problems  []string   `json:"problems"` // what else isn't as it should be
+}
+
+// Hardening says what the last start of SSH found of its configuration.
+type Hardening struct {
+	Verified bool       `json:"verified"`
+	At       *time.Time `json:"at"`
+	Problems []string   `json:"problems"`
+}
+
+// Exit is the exit code of `keyswitchd status` for s.
+func (s Status) Exit() int {
+	switch {
+	case !s.Running:
+		return ExitNotRunning
+	case s.Fault:
+		return ExitFault
+	case s.Open:
+		return ExitOpen
+	default:
+		return ExitClosed
+	}
+}
+
+// Line is s in one line, for sd_notify(3) STATUS= and the journal.
+func (s Status) Line() string {
+	state := "closed"
+	switch {
+	case s.Open && s.SSH == "active":
+		state = "open"
+	case s.SSH == "activating" || s.SSH == "deactivating" || s.SSH == "unknown":
+		state = s.SSH
+	}
+	return "SSH " + state + ": " + s.Reason
+}
