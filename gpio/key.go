@@ -1,0 +1,134 @@
+package gpio
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// pace is the time between two looks while there are edges. It bounds what chatter costs (200 looks a second, however
+// fast the line is) and what bounce adds to the debounce time.
+const pace = 5 * time.Millisecond
+
+// Key is the key contact: one input line, debounced, reopened for as long as it takes.
+type Key struct {
+	board Board
+	cfg   KeyConfig
+
+	mu   sync.Mutex
+	wake context.CancelFunc // ends the wait in progress, nil while there is none
+}
+
+// NewKey returns the key of cfg on board. Nothing is opened until Run.
+func NewKey(board Board, cfg KeyConfig) *Key {
+	return &Key{board: board, cfg: cfg}
+}
+
+// Run opens the line and reports the first position after a full stable window, then each change. A line that can't be
+// opened, is lost or doesn't settle is reported as Fault at once; a line that was lost is opened again after 1 s, then
+// at growing intervals up to 10 s, and must be stable for a full window before it counts. Run returns nil, with
+// the line released, when ctx ends, and never before. report is called from Run's goroutine.
+func (k *Key) Run(ctx context.Context, report func(Reading)) error {
+	var last Reading
+	known := false
+	say := func(r Reading) {
+		if known && r.Position == last.Position && (r.Err == nil || r.Err.Error() == last.Err.Error()) {
+			return
+		}
+		known, last = true, r
+		report(r)
+	}
+	var retry backoff
+	for ctx.Err() == nil {
+		err := k.watch(ctx, func(r Reading) {
+			if r.Err == nil {
+				retry.reset()
+			}
+			say(r)
+		})
+		if ctx.Err() != nil {
+			break
+		}
+		say(Reading{Position: Fault, Err: err})
+		retry.wait(ctx)
+	}
+	return nil
+}
+
+// Check asks for one look at the line soon, as if there had been a time-out. Run needs no such help to see the key
+// turn; it is for a caller that wakes anyway (the watchdog ping, say) and finds a chip that vanished without a word, as
+// kernels before 6.6 let it, or an edge that the hardware missed. It never blocks.
+func (k *Key) Check() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.wake != nil {
+		k.wake()
+	}
+}
+
+// watch opens the line and debounces it until ctx ends or the line is lost. It returns why.
+func (k *Key) watch(ctx context.Context, say func(Reading)) error {
+	if err := k.cfg.check(); err != nil {
+		return err
+	}
+	in, err := k.board.OpenKey(k.cfg)
+	if err != nil {
+		return err
+	}
+	// The line is only read: nothing is lost when it can't be given back, and the kernel does it at exit.
+	defer func() { _ = in.Close() }()
+	start := time.Now()
+	deb := NewDebouncer(k.cfg.DebounceOn, k.cfg.DebounceOff)
+	for {
+		look := time.Now()
+		s, err := in.Sample()
+		if err != nil {
+			return fmt.Errorf("gpio: reading %s: %w; the line is requested again by itself", k.cfg.Line, err)
+		}
+		v := deb.Sample(time.Since(start), s.Active, s.Edges)
+		switch {
+		case !v.Known:
+		case v.Position == Fault:
+			say(Reading{Position: Fault, Err: fmt.Errorf(
+				"gpio: %s: the contact has not been stable for %v: loose wire, worn contact, interference, or a machine too busy to look;"+
+					" check the wiring, or try a longer debounce", k.cfg.Line, ChatterLimit)})
+		default:
+			say(Reading{Position: v.Position})
+		}
+		if s.Edges {
+			// More are likely to follow, and each would cost a wake-up.
+			if !sleep(ctx, max(pace-time.Since(look), pace/2)) {
+				return ctx.Err()
+			}
+			continue
+		}
+		var timeout time.Duration
+		if v.Next != 0 {
+			// 0 would mean for ever; a time that is past is due at once.
+			timeout = max(v.Next-time.Since(start), time.Microsecond)
+		}
+		if err := k.wait(ctx, in, timeout); err != nil {
+			return fmt.Errorf("gpio: waiting for an edge of %s: %w; the line is requested again by itself", k.cfg.Line, err)
+		}
+	}
+}
+
+// wait is in.Wait, which Check ends too.
+func (k *Key) wait(ctx context.Context, in Input, timeout time.Duration) error {
+	waiting, wake := context.WithCancel(ctx)
+	defer wake()
+	k.setWake(wake)
+	defer k.setWake(nil)
+	err := in.Wait(waiting, timeout)
+	if ctx.Err() == nil && waiting.Err() != nil {
+		return nil // Check: the sample that follows tells if the line is lost
+	}
+	return err
+}
+
+func (k *Key) setWake(wake context.CancelFunc) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.wake = wake
+}

@@ -1,0 +1,262 @@
+package gpio
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/host/v3/gpioioctl"
+)
+
+// pipeLine is a line made of a pipe: what is written to it are edges. Levels are played.
+type pipeLine struct {
+	fd     int
+	kernel *os.File
+	high   atomic.Bool
+	broken atomic.Bool
+	out    []gpio.GPIOValue
+}
+
+func (p *pipeLine) Read(gpio.GPIOValue) (gpio.GPIOValue, error) {
+	if p.broken.Load() {
+		return 0, errors.New(syscall.ENODEV.Error())
+	}
+	if p.high.Load() {
+		return 1, nil
+	}
+	return 0, nil
+}
+
+func (p *pipeLine) Out(bits, mask gpio.GPIOValue) error {
+	if p.broken.Load() {
+		return errors.New(syscall.ENODEV.Error())
+	}
+	p.out = append(p.out, bits&mask)
+	return nil
+}
+
+func (p *pipeLine) Close() error { return unix.Close(p.fd) }
+
+// edges queues n edges, each a struct gpio_v2_line_event.
+func (p *pipeLine) edges(t testing.TB, n int) {
+	t.Helper()
+	var event [48]byte
+	for range n {
+		binary.NativeEndian.PutUint32(event[8:], 1)
+		if _, err := p.kernel.Write(event[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func newPipeLine(t testing.TB) *pipeLine {
+	t.Helper()
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	p := &pipeLine{fd: fds[0], kernel: os.NewFile(uintptr(fds[1]), "edges")}
+	t.Cleanup(func() {
+		_ = p.kernel.Close() // a test may have closed it
+	})
+	return p
+}
+
+func newTestInput(t testing.TB, p *pipeLine, activeLow bool) *lineInput {
+	t.Helper()
+	in, err := newLineInput(p, p.fd, activeLow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+func TestLineInputSamples(t *testing.T) {
+	p := newPipeLine(t)
+	in := newTestInput(t, p, true)
+	expect := func(want Sample) {
+		t.Helper()
+		if got, err := in.Sample(); err != nil || got != want {
+			t.Fatalf("got %+v, %v; want %+v", got, err, want)
+		}
+	}
+	expect(Sample{Active: true}) // low is closed
+	p.high.Store(true)
+	expect(Sample{})
+	p.edges(t, 3)
+	expect(Sample{Edges: true})
+	expect(Sample{})
+	p.edges(t, 1)
+	if err := in.Wait(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	expect(Sample{Edges: true}) // the one that ended the wait
+	expect(Sample{})
+	if err := in.Wait(t.Context(), time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	expect(Sample{}) // a time-out is no edge
+	p.edges(t, queued+1)
+	expect(Sample{Edges: true})
+	expect(Sample{Edges: true}) // what was too much stays for the next look
+	expect(Sample{})
+	p.broken.Store(true)
+	if s, err := in.Sample(); err == nil {
+		t.Fatalf("a failed read passed for %+v", s)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLineInputKeepsEdgesFromBeforeTheFirstLook(t *testing.T) {
+	p := newPipeLine(t)
+	p.edges(t, 1)
+	in := newTestInput(t, p, false)
+	if s, err := in.Sample(); err != nil || !s.Edges {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLineInputWaitEndsWithContext cancels before, around and after the begin of the wait.
+func TestLineInputWaitEndsWithContext(t *testing.T) {
+	p := newPipeLine(t)
+	in := newTestInput(t, p, false)
+	for i := range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
+		if i%3 == 0 {
+			cancel()
+		} else {
+			go func() {
+				for range i % 7 * 1000 {
+					_ = ctx.Err() // some time, without sleeping
+				}
+				cancel()
+			}()
+		}
+		if err := in.Wait(ctx, 0); !errors.Is(err, context.Canceled) {
+			t.Fatalf("wait %d: %v", i, err)
+		}
+	}
+	// The line is as good as new.
+	p.edges(t, 1)
+	if err := in.Wait(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := in.Sample(); err != nil || !s.Edges {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLineInputHangUpIsAnError(t *testing.T) {
+	p := newPipeLine(t)
+	in := newTestInput(t, p, false)
+	if err := p.kernel.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Wait(t.Context(), 0); err != nil {
+		t.Errorf("Wait: %v", err) // it ends; the look that follows says why
+	}
+	if s, err := in.Sample(); !errors.Is(err, io.EOF) {
+		t.Errorf("Sample: %+v, %v", s, err)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLineFD(t *testing.T) {
+	ls := &gpioioctl.LineSet{}
+	if fd, err := lineFD(ls); err == nil {
+		t.Errorf("a closed LineSet has %d", fd)
+	}
+	field := reflect.ValueOf(ls).Elem().FieldByName("fd")
+	*(*int32)(unsafe.Pointer(field.UnsafeAddr())) = 7
+	if fd, err := lineFD(ls); err != nil || fd != 7 {
+		t.Errorf("%d, %v; want 7", fd, err)
+	}
+}
+
+func TestLineOutput(t *testing.T) {
+	for _, activeLow := range []bool{false, true} {
+		p := newPipeLine(t)
+		out := &lineOutput{ls: p, line: "GPIO27", activeLow: activeLow}
+		if err := errors.Join(out.Set(false), out.Set(true), out.Close()); err != nil {
+			t.Fatal(err)
+		}
+		want := []gpio.GPIOValue{0, 1, 0}
+		if activeLow {
+			want = []gpio.GPIOValue{1, 0, 1}
+		}
+		if !reflect.DeepEqual(p.out, want) {
+			t.Errorf("active-low %v: drove %v, want %v", activeLow, p.out, want)
+		}
+		p.broken.Store(true)
+		if err := out.Set(true); err == nil || !strings.Contains(err.Error(), "GPIO27") {
+			t.Errorf("broken: %v", err)
+		}
+	}
+}
+
+func TestBusyError(t *testing.T) {
+	for consumer, want := range map[string]string{
+		"w1-gpio": `requesting GPIO17 on gpiochip0: device or resource busy: "w1-gpio" holds it`,
+		"":        "someone who gave no name holds it",
+		self():    "this process holds it already; key and LED must be different lines",
+	} {
+		if err := busyError("GPIO17", "gpiochip0", consumer, self()); !errors.Is(err, syscall.EBUSY) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", consumer, err)
+		}
+	}
+	// periph's errors carry only the text of the errno.
+	if !is(errors.New("LineSetFromConfig: "+syscall.EBUSY.Error()), syscall.EBUSY) || is(errors.New("busy"), syscall.EBUSY) {
+		t.Error("EBUSY is not recognized")
+	}
+}
+
+func TestConsumerOfSomethingElse(t *testing.T) {
+	for _, path := range []string{"/dev/null", "/nowhere"} {
+		if got := consumerOf(path, 17); got != "" {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+	if size := unsafe.Sizeof(lineInfo{}); size != getLineInfo>>16&(1<<14-1) {
+		t.Errorf("lineInfo has %d bytes, the ioctl says %d", size, getLineInfo>>16&(1<<14-1))
+	}
+}
+
+// BenchmarkLookAtChatter is what 5 ms of chatter cost besides the pause: a full queue of edges, a level and a verdict. At 200 looks a second, 250 µs/op are 5 % of a core.
+func BenchmarkLookAtChatter(b *testing.B) {
+	p := newPipeLine(b)
+	in := newTestInput(b, p, false)
+	d := NewDebouncer(testKey.DebounceOn, testKey.DebounceOff)
+	now := time.Duration(0)
+	for b.Loop() {
+		b.StopTimer()
+		p.edges(b, queued)
+		b.StartTimer()
+		s, err := in.Sample()
+		if err != nil {
+			b.Fatal(err)
+		}
+		now += pace
+		d.Sample(now, s.Active, s.Edges)
+	}
+}
