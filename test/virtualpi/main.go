@@ -95,22 +95,12 @@ func build(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return exitMachine, err
 	}
-	kernel, err := cache.Kernel(ctx)
+	set, err := cache.All(ctx, *suite)
 	if err != nil {
 		return exitMachine, err
 	}
-	defer kernel.Release()
-	root, err := cache.Root(ctx, *suite)
-	if err != nil {
-		return exitMachine, err
-	}
-	defer root.Release()
-	guest, err := cache.Guest(ctx)
-	if err != nil {
-		return exitMachine, err
-	}
-	defer guest.Release()
-	fmt.Fprintf(os.Stdout, "%s\n%s\n", kernel.Path(image.KernelFile), root.Path(image.RootFile))
+	defer set.Release()
+	fmt.Fprintf(os.Stdout, "%s\n%s\n", set.Kernel.Path(image.KernelFile), set.Root.Path(image.RootFile))
 	return 0, nil
 }
 

@@ -27,7 +27,8 @@ func initMachine() error {
 	if err != nil {
 		return err
 	}
-	out, in := wire.NewWriter(line), wire.NewReader(line)
+	out := wire.NewWriter(line)
+	in := wire.NewReader(wire.Acknowledge(line, out))
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("guest: greeting: %w", err)
 	}

@@ -20,6 +20,8 @@ func main() {
 		err = ledCommand(os.Stdout)
 	case len(os.Args) == 2 && os.Args[1] == "serve":
 		err = serve(os.NewFile(3, "serial line"))
+	case len(os.Args) > 1 && os.Args[1] == "hold":
+		err = hold(os.Args[2:])
 	case os.Getpid() == 1:
 		err = initMachine()
 	default:

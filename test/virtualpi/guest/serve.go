@@ -41,7 +41,7 @@ func serve(line *os.File) error {
 	if err := s.out.SendJSON(wire.Hello, 0, wire.Greeting{Stage: wire.StageServing}); err != nil {
 		return fmt.Errorf("guest: greeting: %w", err)
 	}
-	for in := wire.NewReader(line); ; {
+	for in := wire.NewReader(wire.Acknowledge(line, s.out)); ; {
 		f, err := in.Receive()
 		if err != nil {
 			return fmt.Errorf("guest: receiving: %w", err)

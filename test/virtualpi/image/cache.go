@@ -19,8 +19,8 @@ const keep = 24 * time.Hour
 
 // Cache is the directory of finished images. The zero value is not usable; call Open.
 //
-// An entry is a directory, renamed into place when it is complete. Each use holds a shared lock on it, so that
-// pruning leaves it alone, as building holds the cache's own lock.
+// An entry is a directory, renamed into place when it is complete. Whoever makes or prunes entries of a kind holds that
+// kind's lock. Each use of an entry holds a shared lock on it, so that pruning leaves it alone.
 type Cache struct {
 	dir string
 	log io.Writer
@@ -63,7 +63,7 @@ func (c *Cache) ensure(ctx context.Context, kind, digest string, make func(ctx c
 	if e, err := c.use(name); err == nil || !errors.Is(err, os.ErrNotExist) {
 		return e, err
 	}
-	unlock, err := c.lock(ctx)
+	unlock, err := c.lock(ctx, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -71,12 +71,12 @@ func (c *Cache) ensure(ctx context.Context, kind, digest string, make func(ctx c
 	if e, err := c.use(name); err == nil || !errors.Is(err, os.ErrNotExist) {
 		return e, err // someone else made it meanwhile
 	}
-	if err := c.removeUnfinished(); err != nil {
+	if err := c.removeUnfinished(kind); err != nil {
 		return nil, err
 	}
 	start := time.Now()
 	c.say("making %s", name)
-	dir, err := os.MkdirTemp(c.dir, unfinished)
+	dir, err := os.MkdirTemp(c.dir, unfinished+kind+"-*")
 	if err != nil {
 		return nil, fmt.Errorf("image: making %s: %w", name, err)
 	}
@@ -122,9 +122,9 @@ func (c *Cache) use(name string) (*Entry, error) {
 // unfinished begins the name of a directory that is being filled or removed.
 const unfinished = "unfinished-"
 
-// removeUnfinished removes what a killed builder left. The cache must be locked.
-func (c *Cache) removeUnfinished() error {
-	left, err := filepath.Glob(filepath.Join(c.dir, unfinished+"*"))
+// removeUnfinished removes what a killed builder left. The kind must be locked.
+func (c *Cache) removeUnfinished(kind string) error {
+	left, err := filepath.Glob(filepath.Join(c.dir, unfinished+kind+"-*"))
 	for _, dir := range left {
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("image: removing what a killed build left: %w; check that nothing is mounted in %s", err, dir)
@@ -133,7 +133,7 @@ func (c *Cache) removeUnfinished() error {
 	return err
 }
 
-// prune removes the entries of the same kind that nobody has used for a while. The cache must be locked.
+// prune removes the entries of the same kind that nobody has used for a while. The kind must be locked.
 func (c *Cache) prune(kind, current string) {
 	entries, err := filepath.Glob(filepath.Join(c.dir, kind+"-*"))
 	if err != nil {
@@ -159,9 +159,9 @@ func (c *Cache) prune(kind, current string) {
 	}
 }
 
-// lock takes the cache's lock. It is free again when the process ends, however it ends.
-func (c *Cache) lock(ctx context.Context) (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(c.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+// lock takes the lock of a kind of entries. It is free again when the process ends, however it ends.
+func (c *Cache) lock(ctx context.Context, kind string) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(c.dir, "lock-"+kind), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("image: locking the cache: %w", err)
 	}
@@ -174,12 +174,12 @@ func (c *Cache) lock(ctx context.Context) (unlock func(), err error) {
 			return nil, fmt.Errorf("image: locking the cache: %w", err)
 		}
 		if !said {
-			c.say("waiting for another build to finish")
+			c.say("waiting for another process that makes the %s", kind)
 		}
 		select {
 		case <-ctx.Done():
 			f.Close()
-			return nil, fmt.Errorf("image: waiting for another build to finish: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("image: waiting for another process that makes the %s: %w", kind, context.Cause(ctx))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

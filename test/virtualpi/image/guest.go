@@ -41,7 +41,7 @@ func (c *Cache) Guest(ctx context.Context) (*Entry, error) {
 
 // compileGuest leaves the compiler's output in the cache: an unchanged program isn't linked again.
 func (c *Cache) compileGuest(ctx context.Context) ([]byte, error) {
-	unlock, err := c.lock(ctx)
+	unlock, err := c.lock(ctx, "compiler")
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,11 @@ func (c *Cache) InstallPackages(ctx context.Context, packages []string) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
+	unlock, err := c.lock(ctx, "packages") // apt-get update doesn't wait for another
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("image: checking this machine: Debian packages are missing; run as root: apt-get install %s", strings.Join(missing, " "))
 	}

@@ -69,15 +69,14 @@ const consoleLines = 100
 // Machine is a virtual Pi. Its methods are safe for several goroutines, but switching it on and off is for one at a time.
 type Machine struct {
 	cfg     Config
-	kernel  *image.Entry
-	root    *image.Entry
-	guest   *image.Entry
+	images  *image.Set
 	tmp     string
 	overlay *os.File
 	console *console
 
 	mu        sync.Mutex
 	process   *process // nil while off
+	window    *wire.Window
 	to        *wire.Writer
 	serving   bool          // requests can be made
 	boots     int           // how often the inside has begun to serve
@@ -113,17 +112,12 @@ func New(ctx context.Context, cfg Config) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.kernel, err = cache.Kernel(ctx); err == nil {
-		if m.root, err = cache.Root(ctx, cfg.Suite); err == nil {
-			m.guest, err = cache.Guest(ctx)
-		}
+	if m.images, err = cache.All(ctx, cfg.Suite); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		m.tmp = memoryDir(cfg.MemoryMiB, cfg.Log)
-		m.overlay, err = newOverlay(m.tmp, m.root.Path(image.RootFile))
-	}
-	if err != nil {
-		return nil, errors.Join(err, m.Close())
+	m.tmp = memoryDir(cfg.MemoryMiB, cfg.Log)
+	if m.overlay, err = newOverlay(m.tmp, m.images.Root.Path(image.RootFile)); err != nil {
+		return nil, errors.Join(err, m.images.Release())
 	}
 	return m, nil
 }
@@ -153,16 +147,7 @@ func (m *Machine) Console() string { return m.console.last(consoleLines) }
 // Close switches the machine off at once and throws its disk away.
 func (m *Machine) Close() error {
 	m.Kill()
-	var err error
-	if m.overlay != nil {
-		err = m.overlay.Close()
-	}
-	for _, e := range []*image.Entry{m.kernel, m.root, m.guest} {
-		if e != nil {
-			err = errors.Join(err, e.Release())
-		}
-	}
-	return err
+	return errors.Join(m.overlay.Close(), m.images.Release())
 }
 
 // fault adds the console to an error: only it can tell why a machine didn't come up.

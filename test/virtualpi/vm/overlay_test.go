@@ -46,7 +46,7 @@ func TestOverlay(t *testing.T) {
 	if info, err := f.Stat(); err != nil || info.Size() != 8192+size/512/8 {
 		t.Errorf("size %d, %v", info.Size(), err)
 	}
-	left, err := filepath.Glob(filepath.Join(dir, "virtualpi-*"))
+	left, err := filepath.Glob(filepath.Join(dir, "virtualpi-overlay-*"))
 	if err != nil || len(left) != 0 {
 		t.Errorf("the overlay has a name: %q, %v", left, err)
 	}

@@ -23,15 +23,17 @@ func (m *Machine) Start(ctx context.Context) error {
 	if on {
 		return errors.New("vm: switching the machine on: it is on")
 	}
-	p, err := startProcess(m.kernel.Path(image.KernelFile), m.arguments(), m.tmp, m.overlay, m.console)
+	p, err := startProcess(m.images.Guest.Path(image.GuestFile), m.images.Kernel.Path(image.KernelFile), m.arguments(), m.tmp, m.overlay, m.console)
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
-	m.process, m.to = p, wire.NewWriter(p.line)
+	m.process, m.window = p, wire.NewWindow(p.line)
+	m.to = wire.NewWriter(m.window)
+	window := m.window
 	m.announce()
 	m.mu.Unlock()
-	m.receivers.Go(func() { m.receive(p) })
+	m.receivers.Go(func() { m.receive(p, window) })
 	if err := m.finishBoot(ctx, before); err != nil {
 		m.Kill()
 		return err
@@ -43,7 +45,7 @@ func (m *Machine) Start(ctx context.Context) error {
 // arguments is the kernel's command line. The kernel boots from the guest program's directory on the host.
 func (m *Machine) arguments() []string {
 	return []string{
-		"rootfstype=hostfs", "rootflags=" + m.guest.Dir, "ro", "init=/" + image.GuestFile,
+		"rootfstype=hostfs", "rootflags=" + m.images.Guest.Dir, "ro", "init=/" + image.GuestFile,
 		fmt.Sprintf("ubd0=/proc/self/fd/%d", overlayFD),
 		fmt.Sprintf("mem=%dM", m.cfg.MemoryMiB),
 		// The console is for reading only; the serial line is ours.
@@ -141,7 +143,7 @@ func (m *Machine) Kill() {
 }
 
 // receive serves one run of the kernel's program until it ends.
-func (m *Machine) receive(p *process) {
+func (m *Machine) receive(p *process, window *wire.Window) {
 	ended := make(chan struct{})
 	go func() {
 		<-p.ended
@@ -154,8 +156,13 @@ func (m *Machine) receive(p *process) {
 		if err != nil {
 			break
 		}
-		m.dispatch(p, f)
+		if f.Kind == wire.Ack {
+			window.Acknowledged(f) // without m.mu: a writer may wait for this
+			continue
+		}
+		m.dispatch(f)
 	}
+	window.Close(ErrGone)
 	p.kill() // without its line it is of no use
 	<-ended
 	p.line.Close()
@@ -166,7 +173,7 @@ func (m *Machine) receive(p *process) {
 	m.mu.Unlock()
 }
 
-func (m *Machine) dispatch(p *process, f wire.Frame) {
+func (m *Machine) dispatch(f wire.Frame) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch f.Kind {
@@ -201,14 +208,21 @@ func (m *Machine) greet(f wire.Frame) {
 	case wire.StageInit:
 		m.serving = false
 		m.dropStreams() // it rebooted
+		m.window.Reset()
 		order := wire.BootOrder{Key: m.cfg.Key, Hostname: "virtualpi"}
 		if !m.installed {
 			order.Install = m.cfg.Install
 		}
-		if err := m.to.SendJSON(wire.Boot, 0, order); err != nil {
-			m.failure = err
-		}
+		to := m.to
+		// Not here: the acknowledgements for it come through this goroutine.
+		m.receivers.Go(func() {
+			// If this fails, the machine is gone, or waits until BootTimeout ends.
+			if to.Flush() == nil {
+				to.SendJSON(wire.Boot, 0, order)
+			}
+		})
 	case wire.StageServing:
+		m.window.Reset()
 		m.serving, m.installed = true, true
 		m.boots++
 	}
@@ -226,17 +240,24 @@ func (m *Machine) dropStreams() {
 // request sends an order; its stream ends when it has been carried out.
 func (m *Machine) request(order wire.Order, stdout, stderr io.Writer) (*stream, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	if !m.serving {
+		m.mu.Unlock()
 		return nil, fmt.Errorf("vm: asking the machine: %w; it is off or booting", ErrGone)
 	}
 	m.lastID++
 	s := &stream{id: m.lastID, to: m.to, done: make(chan struct{}), wake: make(chan struct{}, 1)}
-	if err := m.to.SendJSON(wire.Request, s.id, order); err != nil {
+	m.streams[s.id] = s
+	m.mu.Unlock()
+	go s.deliver(stdout, stderr) // ends when the stream is closed, at the latest with the machine
+	if err := s.to.SendJSON(wire.Request, s.id, order); err != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.streams[s.id] != nil {
+			delete(m.streams, s.id)
+			s.close(wire.Outcome{}, err)
+		}
 		return nil, fmt.Errorf("vm: asking the machine: %w (%w)", ErrGone, err)
 	}
-	m.streams[s.id] = s
-	go s.deliver(stdout, stderr) // ends when the stream is closed, at the latest with the machine
 	return s, nil
 }
 

@@ -28,8 +28,9 @@ type process struct {
 	status  error         // how it ended; read it after ended
 }
 
-// startProcess switches the machine on. Everything that the kernel prints goes to console.
-func startProcess(kernel string, args []string, tmp string, overlay *os.File, console io.Writer) (*process, error) {
+// startProcess switches the machine on. Everything that the kernel prints goes to console. holder is the guest program,
+// which can hold all of the machine's processes together.
+func startProcess(holder, kernel string, args []string, tmp string, overlay *os.File, console io.Writer) (*process, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("vm: making the serial line: %w", err)
@@ -42,7 +43,11 @@ func startProcess(kernel string, args []string, tmp string, overlay *os.File, co
 	}
 	p := &process{line: os.NewFile(uintptr(pair[0]), "serial line"), ended: make(chan struct{})}
 
-	cmd := exec.Command(kernel, args...)
+	command := append([]string{kernel}, args...)
+	if os.Geteuid() == 0 {
+		command = append([]string{holder, "hold"}, command...)
+	}
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=/", "TMPDIR=" + tmp}
 	cmd.ExtraFiles = []*os.File{inside, overlay}
@@ -50,7 +55,7 @@ func startProcess(kernel string, args []string, tmp string, overlay *os.File, co
 	// Its own process group: a Ctrl-C is for us. Pdeathsig: the machine ends when we do, however we end.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() == 0 {
-		// The kernel is process 1 of its own name space, so all its processes end with it.
+		// All processes of a name space end with its process 1.
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
 	}
 	begun := make(chan error)

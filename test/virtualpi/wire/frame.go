@@ -41,6 +41,7 @@ const (
 	Stdout                  // inside -> outside: bytes
 	Stderr                  // inside -> outside: bytes
 	Reply                   // inside -> outside: Outcome, closes the stream
+	Ack                     // inside -> outside: how many bytes it has read; see Window
 )
 
 // Frame is one message.
