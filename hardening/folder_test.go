@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"keyswitchd/internal/folder"
 )
 
 func TestDropInIsNoSurprise(t *testing.T) {
@@ -143,7 +145,7 @@ func TestUnchangedWritesNothing(t *testing.T) {
 func TestSweep(t *testing.T) {
 	m := newMachine(t)
 	dir := m.path("etc/sshd_config.d")
-	ours := temporaryPrefix("00-keyswitchd.conf") + strings.Repeat("A", 26)
+	ours := folder.TemporaryPrefix("00-keyswitchd.conf") + strings.Repeat("A", 26)
 	for _, name := range []string{ours, "~keep", "00-keyswitchd.conf.new-x"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
@@ -160,19 +162,19 @@ func TestSweep(t *testing.T) {
 func TestLock(t *testing.T) {
 	m := newMachine(t)
 	m.mustHold()
-	f, err := openFolder(m.path("run"))
+	f, err := folder.Open(m.path("run"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.close()
-	release, err := f.lock(t.Context())
+	defer f.Close()
+	release, err := f.Lock(t.Context(), "lock")
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.o.Force = true
 	short, cancel := context.WithCancel(t.Context())
 	cancel()
-	if r, err := Harden(short, m.o); !errors.Is(err, context.Canceled) || r.Verified || !strings.Contains(err.Error(), "waiting for another harden") {
+	if r, err := Harden(short, m.o); !errors.Is(err, context.Canceled) || r.Verified || !strings.Contains(err.Error(), "waiting for whoever holds") {
 		t.Errorf("%+v, %v", r, err)
 	}
 	done := make(chan error)

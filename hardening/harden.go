@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"keyswitchd/internal/folder"
 )
 
 // The paths of Debian and of keyswitchd's units.
@@ -135,13 +137,13 @@ func (o *Options) refuse(err error) (Result, error) {
 // KeepRefusal replaces the kept result by a refusal that came before Harden could be called, such as a
 // configuration that can't be read: what was verified earlier says nothing of the start that now fails.
 func KeepRefusal(resultFile string, reason error) error {
-	f, err := makeFolder(dirOf(resultFile))
+	f, err := folder.Make(dirOf(resultFile))
 	if err != nil {
 		return fmt.Errorf("hardening: opening the result's directory: %w", err)
 	}
-	defer f.close()
+	defer f.Close()
 	r := Result{At: now(), Problems: strings.Split(reason.Error(), "\n")}
-	return f.keep(filepath.Base(resultFile), stored{Result: r})
+	return keep(f, filepath.Base(resultFile), stored{Result: r})
 }
 
 // Render is the text that Harden would write, for those who only want to see it. It asks sshd and ssh
@@ -168,19 +170,19 @@ func (o *Options) thorough(ctx context.Context) (stored, error) {
 		return o.judge(ctx, former.Abilities)
 	}
 	name := filepath.Base(o.ResultFile)
-	kept, err := makeFolder(dirOf(o.ResultFile))
+	kept, err := folder.Make(dirOf(o.ResultFile))
 	if err != nil {
 		return o.failed(stored{}, fmt.Errorf("hardening: opening the result's directory: %w", err))
 	}
-	defer kept.close()
-	release, err := kept.lock(ctx)
+	defer kept.Close()
+	release, err := kept.Lock(ctx, "lock")
 	if err != nil {
 		return o.failed(stored{}, fmt.Errorf("hardening: %w", err))
 	}
 	defer release()
-	former, _ := kept.readStored(name) // one that can't be believed is overwritten below
+	former, _ := readStoredIn(kept, name) // one that can't be believed is overwritten below
 	s, err := o.judge(ctx, former.Abilities)
-	if lost := errors.Join(kept.sweep(name), kept.keep(name, s)); lost != nil {
+	if lost := errors.Join(kept.Sweep(name), keep(kept, name, s)); lost != nil {
 		return o.failed(s, errors.Join(err, lost))
 	}
 	return s, err
@@ -294,12 +296,12 @@ func (o *Options) settle(ctx context.Context, list []directive) (problems []stri
 
 // compare says what apply would change.
 func (o *Options) compare(text []byte) ([]string, error) {
-	f, err := openFolder(dirOf(o.DropIn))
+	f, err := folder.Open(dirOf(o.DropIn))
 	if err != nil {
 		return nil, err
 	}
-	defer f.close()
-	content, safe, err := f.read(filepath.Base(o.DropIn))
+	defer f.Close()
+	content, safe, err := f.Read(filepath.Base(o.DropIn))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return []string{o.DropIn + " is not there; run `keyswitchd harden`"}, nil
@@ -316,23 +318,23 @@ func (o *Options) compare(text []byte) ([]string, error) {
 // apply writes the drop-in if it differs, and returns what takes that back.
 func (o *Options) apply(text []byte) (undo func() error, err error) {
 	keep := func() error { return nil }
-	f, err := openFolder(dirOf(o.DropIn))
+	f, err := folder.Open(dirOf(o.DropIn))
 	if err != nil {
 		return keep, err
 	}
 	name := filepath.Base(o.DropIn)
-	former, safe, err := f.read(name)
+	former, safe, err := f.Read(name)
 	absent := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !absent {
-		f.close()
+		f.Close()
 		return keep, err
 	}
 	if !absent && safe && bytes.Equal(former, text) {
-		f.close()
+		f.Close()
 		return keep, nil
 	}
-	defer f.close()
-	if err := errors.Join(f.sweep(name), f.replace(name, text, 0o644)); err != nil {
+	defer f.Close()
+	if err := errors.Join(f.Sweep(name), f.Replace(name, text, 0o644)); err != nil {
 		return keep, err
 	}
 	return func() error { return putBack(o.DropIn, former, absent) }, nil
@@ -340,13 +342,13 @@ func (o *Options) apply(text []byte) (undo func() error, err error) {
 
 // putBack gives the drop-in its former content, or takes it away.
 func putBack(file string, former []byte, absent bool) error {
-	f, err := openFolder(dirOf(file))
+	f, err := folder.Open(dirOf(file))
 	if err == nil {
-		defer f.close()
+		defer f.Close()
 		if absent {
-			err = f.remove(filepath.Base(file))
+			err = f.Remove(filepath.Base(file))
 		} else {
-			err = f.replace(filepath.Base(file), former, 0o644)
+			err = f.Replace(filepath.Base(file), former, 0o644)
 		}
 	}
 	if err != nil {

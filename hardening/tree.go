@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"keyswitchd/internal/folder"
 )
 
 const (
@@ -48,14 +50,14 @@ func (t *tree) read(file string, depth int, inMatch bool) error {
 	if depth > depthLimit {
 		return fmt.Errorf("hardening: reading %s: Include is nested more than %d deep; take the loop out", file, depthLimit)
 	}
-	content, state, err := readRegular(unix.AT_FDCWD, file, 0)
+	content, state, err := folder.ReadRegular(unix.AT_FDCWD, file, 0)
 	if err != nil {
 		return fmt.Errorf("hardening: reading sshd's configuration: %w", err)
 	}
 	if bytes.IndexByte(content, 0) >= 0 {
 		return fmt.Errorf("hardening: reading %s: it holds a NUL byte, so it is no text; move it away", file)
 	}
-	t.files = append(t.files, configFile{file, content, inMatch, state.mode(), state.safe()})
+	t.files = append(t.files, configFile{file, content, inMatch, state.Permissions(), state.Safe()})
 	if t.bytes += len(content); t.bytes > treeLimit || len(t.files) > treeFiles {
 		return fmt.Errorf("hardening: reading %s: sshd_config draws in more than %d files or %d MB; check its Include lines", file, treeFiles, treeLimit>>20)
 	}

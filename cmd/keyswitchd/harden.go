@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,6 +57,10 @@ func harden(ctx context.Context, cfgPath string, cfg config.Config, f hardenFlag
 	if err := os.Mkdir(privsepDir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("harden: making sshd's %s: %w", privsepDir, err)
 	}
-	_, err := hardening.Harden(ctx, hardening.Options{Policy: cfg.Policy, Source: cfgPath, CheckOnly: f.check, Force: f.force})
+	_, err := hardening.Harden(ctx, hardening.Options{
+		Policy: cfg.Policy, Source: cfgPath, CheckOnly: f.check, Force: f.force,
+		// ssh.service hands these to sshd, where they beat every file; systemd has them in our environment too.
+		SSHDArgs: strings.Fields(os.Getenv("SSHD_OPTS")),
+	})
 	return err
 }

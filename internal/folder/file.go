@@ -16,14 +16,16 @@ type State struct {
 	unix.Stat_t
 }
 
-func (s *State) mode() uint32    { return uint32(s.Mode) }
-func (s *State) isRegular() bool { return s.mode()&unix.S_IFMT == unix.S_IFREG }
+// Permissions is the file's kind and permission bits, as inode(7) has them.
+func (s *State) Permissions() uint32 { return uint32(s.Mode) }
+
+func (s *State) isRegular() bool { return s.Permissions()&unix.S_IFMT == unix.S_IFREG }
 
 // Owned says whether it belongs to root, or to whoever runs this.
 func (s *State) Owned() bool { return s.Uid == 0 || int(s.Uid) == os.Geteuid() }
 
 // Safe says whether nobody else can change it.
-func (s *State) Safe() bool { return s.Owned() && s.mode()&0o022 == 0 }
+func (s *State) Safe() bool { return s.Owned() && s.Permissions()&0o022 == 0 }
 
 // ReadRegular reads a regular file of at most Limit bytes, relative to the directory descriptor at, and waits for no FIFO. It makes four system calls: on
 // the way to a running sshd, os.ReadFile's ten for each file can be felt on a small Pi.

@@ -3,6 +3,7 @@
 package folder
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,7 +41,7 @@ func Open(path string) (*Folder, error) {
 	case !s.Owned():
 		err = fmt.Errorf("%s belongs to another user; chown it to root", path)
 	case !s.Safe():
-		err = fmt.Errorf("%s can be written by others (%#o); chmod it to 0755", path, s.mode()&0o7777)
+		err = fmt.Errorf("%s can be written by others (%#o); chmod it to 0755", path, s.Permissions()&0o7777)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -99,7 +101,7 @@ func (f *Folder) ReadMode(name string) (content []byte, mode os.FileMode, err er
 	if err != nil {
 		return nil, 0, err
 	}
-	return content, os.FileMode(s.mode() & 0o777), nil
+	return content, os.FileMode(s.Permissions() & 0o777), nil
 }
 
 // sync makes the folder's names last through a power cut.
@@ -113,7 +115,7 @@ func (f *Folder) sync() error {
 // Replace gives a file new content in one step: at any moment, and after a power cut, the old or the new
 // is there, whole.
 func (f *Folder) Replace(name string, content []byte, mode os.FileMode) error {
-	temporary := temporaryPrefix(name) + rand.Text()
+	temporary := TemporaryPrefix(name) + rand.Text()
 	at := f.fd
 	fd, err := unix.Openat(at, temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -158,7 +160,7 @@ func (f *Folder) Sweep(name string) error {
 	}
 	for _, e := range entries {
 		found := e.Name()
-		rest, ours := strings.CutPrefix(found, temporaryPrefix(name))
+		rest, ours := strings.CutPrefix(found, TemporaryPrefix(name))
 		if !ours || len(rest) != len(rand.Text()) {
 			continue
 		}
@@ -169,5 +171,35 @@ func (f *Folder) Sweep(name string) error {
 	return nil
 }
 
-// temporaryPrefix starts with a dot and leads to no name ending in .conf: no Include pattern finds it.
-func temporaryPrefix(name string) string { return "." + name + ".new-" }
+// TemporaryPrefix is how the names of half-written files start. It starts with a dot and leads to no name ending in .conf: no Include pattern finds it.
+func TemporaryPrefix(name string) string { return "." + name + ".new-" }
+
+// Path is where the directory was opened.
+func (f *Folder) Path() string { return f.path }
+
+// Lock keeps a second process that asks for the same name from going on until release is called or this process ends
+// (flock(2)); the file stays. It waits until ctx ends.
+func (f *Folder) Lock(ctx context.Context, name string) (release func(), err error) {
+	fd, err := unix.Openat(f.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, f.fail("open", name, err)
+	}
+	pause := time.NewTicker(20 * time.Millisecond)
+	defer pause.Stop()
+	for {
+		if err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			return func() { unix.Close(fd) }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			unix.Close(fd)
+			return nil, fmt.Errorf("waiting for whoever holds %s/%s: %w", f.path, name, ctx.Err())
+		case <-pause.C:
+		}
+	}
+	unix.Close(fd)
+	return nil, f.fail("lock", name, err)
+}
