@@ -8,7 +8,7 @@ BUILD    = build
 
 export CGO_ENABLED = 0
 
-.PHONY: help build all install simulate test test-fast test-qemu test-pi bench shell lint clean deps
+.PHONY: help build all install simulate test test-fast test-qemu test-pi pi packages bench shell lint clean
 
 help:
 	@echo "make simulate   try it here: a key in the terminal, a real sshd on 127.0.0.1"
@@ -47,6 +47,66 @@ install: build
 		busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig >/dev/null; \
 		echo "Installed. SSH is as it was. Next: edit /etc/keyswitchd/keyswitchd.toml, then keyswitchd arm."; \
 	fi
+
+# --- trying it ---
+
+simulate:
+	@test/packages.sh openssh-server openssh-client
+	@$(MAKE) --no-print-directory -s build
+	@$(BUILD)/keyswitchd simulate $(ARGS)
+
+shell: $(VIRTUALPI) image
+	$(VIRTUALPI) shell -install $(BUILD)/image $(ARGS)
+
+# --- testing it ---
+
+VIRTUALPI = $(CURDIR)/$(BUILD)/virtualpi
+IMAGE     = $(CURDIR)/$(BUILD)/image
+# The same folder in every step, so that the reader of a log sees one list.
+PI_TEST   = $(GO) test -count=1 -timeout 25m
+
+.PHONY: $(VIRTUALPI) image
+$(VIRTUALPI):
+	$(GO) build -trimpath -buildvcs=false -o $@ ./test/virtualpi
+
+image:
+	@rm -rf $(IMAGE)
+	@$(MAKE) --no-print-directory -s install DESTDIR=$(IMAGE)
+
+test: packages lint
+	$(MAKE) --no-print-directory all
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-fast test-qemu pi
+	$(MAKE) --no-print-directory test-pi
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "gofmt would change these files"; exit 1; }
+	$(GO) vet ./... && $(GO) vet -tags e2e,virtualpi,bench ./test/...
+
+# One call for all, before anything runs side by side.
+packages:
+	@test/packages.sh openssh-server openssh-client gcc libc6-dev qemu-user-static
+
+test-fast:
+	@test/packages.sh openssh-server openssh-client gcc libc6-dev
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+# The rooms that run on every Pi, as its processors run them.
+QEMU_TESTED = ./gpio ./hardening ./internal/...
+test-qemu:
+	@test/packages.sh qemu-user-static openssh-server openssh-client
+	GOARCH=arm64 $(GO) test -exec qemu-aarch64-static $(QEMU_TESTED)
+	GOARCH=arm GOARM=6 $(GO) test -exec qemu-arm-static $(QEMU_TESTED)
+
+# The kernel and the root file system of the virtual Pi, made once and kept in the cache.
+pi: $(VIRTUALPI)
+	@$(VIRTUALPI) build
+
+test-pi: $(VIRTUALPI) image
+	KEYSWITCHD_IMAGE=$(IMAGE) $(PI_TEST) -tags virtualpi ./test/virtualpi/... ./test/power/...
+	$(PI_TEST) -tags e2e -exec '$(VIRTUALPI) exec -install $(IMAGE)' ./test/e2e/...
+
+bench: $(VIRTUALPI) image all
+	KEYSWITCHD_IMAGE=$(IMAGE) $(PI_TEST) -v -tags bench ./test/bench/...
 
 clean:
 	rm -rf $(BUILD)

@@ -101,6 +101,7 @@ func newRoot() *cobra.Command {
 			return cmd.Help()
 		},
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; `%s --help` lists the flags", err, cmd.CommandPath())
@@ -123,9 +124,9 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if cmd.HasSubCommands() {
 		msg := fmt.Sprintf("there is no command %q", args[0])
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			msg += fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
+			return usage("%s; did you mean %s?", msg, strings.Join(near, " or "))
 		}
-		return usage("%s `keyswitchd --help` lists the commands", msg)
+		return usage("%s; `keyswitchd --help` lists the commands", msg)
 	}
 	return usage("%s takes no argument, but got %q", cmd.CommandPath(), args[0])
 }
