@@ -43,7 +43,7 @@ type State struct {
 	Unit string
 	// Result is systemd's Result of a failed unit ("exit-code", "timeout", ...), else "".
 	Result string
-	// Interlocked: each guarded unit that exists was loaded with the interlock's drop-in and needs no daemon-reload.
+	// Interlocked: each guarded unit that exists was loaded with the interlock's drop-in.
 	Interlocked bool
 	// Sessions counts logged-in SSH sessions.
 	Sessions int

@@ -27,7 +27,7 @@ type fakeSystemd struct {
 type fakeUnit struct {
 	load, active, file, result string
 	dropins                    []string
-	reload, accept             bool
+	accept                     bool
 	hidden                     bool // not in memory
 }
 
@@ -178,7 +178,7 @@ func (f *fakeSystemd) properties(k call) {
 		k.reply(map[string]dbus.Variant{
 			"LoadState": dbus.MakeVariant(u.load), "ActiveState": dbus.MakeVariant(u.active),
 			"SubState": dbus.MakeVariant("dead"), "UnitFileState": dbus.MakeVariant(u.file),
-			"DropInPaths": dbus.MakeVariant(append([]string{}, u.dropins...)), "NeedDaemonReload": dbus.MakeVariant(u.reload),
+			"DropInPaths": dbus.MakeVariant(append([]string{}, u.dropins...)),
 		})
 		return
 	}

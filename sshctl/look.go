@@ -7,12 +7,13 @@ import (
 
 // UnitLook is one unit as systemd sees it. All fields are systemd's own words (org.freedesktop.systemd1(5)).
 type UnitLook struct {
-	LoadState     string // "loaded", "not-found", "masked", ...
-	ActiveState   string // "active", "inactive", "failed", ...
-	SubState      string // "running", "dead", "listening", ...
-	Result        string // of its last run: "success", "exit-code", "watchdog", ...; "" for a unit that isn't loaded
-	UnitFileState string // "enabled", "disabled", ...; "" if there is no unit file
-	Interlocked   bool   // loaded with the interlock's drop-in, no daemon-reload due
+	LoadState      string // "loaded", "not-found", "masked", ...
+	ActiveState    string // "active", "inactive", "failed", ...
+	SubState       string // "running", "dead", "listening", ...
+	Result         string // of its last run: "success", "exit-code", "watchdog", ...; "" for a unit that isn't loaded
+	ExecMainStatus int    // exit code of its last run; 0 for a unit that isn't loaded or isn't a service
+	UnitFileState  string // "enabled", "disabled", ...; "" if there is no unit file
+	Interlocked    bool   // loaded with the interlock's drop-in
 }
 
 // DeadLook is what can be said about SSH when the daemon doesn't answer.
@@ -67,5 +68,8 @@ func (l *link) look(ctx context.Context, unit, kind string) (UnitLook, error) {
 		return UnitLook{}, fmt.Errorf("sshctl: asking systemd about %s: %w", unit, err)
 	}
 	u.Result, _ = own["Result"].(string)
+	if code, ok := own["ExecMainStatus"].(int32); ok {
+		u.ExecMainStatus = int(code)
+	}
 	return u, nil
 }

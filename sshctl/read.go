@@ -20,7 +20,7 @@ type facts struct {
 type file struct {
 	load       string // LoadState: "loaded", "not-found", "masked", ...
 	state      string // UnitFileState: "enabled", "disabled", "static", ...
-	interlock  bool   // our drop-in is loaded and no daemon-reload is due
+	interlock  bool   // our drop-in is loaded
 	instances  bool   // a socket that makes one unit per connection
 	result     string // Result of the last run, "success" if it went well
 	activeThen string // the ActiveState this was read in
@@ -75,11 +75,11 @@ func (l *link) file(ctx context.Context, unit string) (file, error) {
 	return f, nil
 }
 
-// interlocked judges the properties of one unit.
+// interlocked judges the properties of one unit. It's what is loaded that counts: NeedDaemonReload, which is also true after
+// edits that don't matter here, and when the drop-in is only gone from the disk, changes nothing until somebody reloads.
 func interlocked(props map[string]any) bool {
-	stale, ok := props["NeedDaemonReload"].(bool)
 	paths, _ := props["DropInPaths"].([]string)
-	return ok && !stale && slices.ContainsFunc(paths, func(p string) bool { return strings.HasSuffix(p, DropIn) })
+	return slices.ContainsFunc(paths, func(p string) bool { return strings.HasSuffix(p, DropIn) })
 }
 
 // read takes a new reading. Files are read again when systemd did so (fresh), and when a unit came to rest in another state
@@ -97,7 +97,9 @@ func (l *link) read(ctx context.Context, old facts, fresh bool) (facts, error) {
 	now := facts{units: units, files: make(map[string]file)}
 	names := []string{Service, Socket}
 	for _, unit := range slices.Sorted(maps.Keys(units)) {
-		if instance(unit) {
+		// One that is down will be loaded afresh, with its template's drop-in; and some are no connections at all, such as
+		// Debian's sshd@sshd-keygen.service, which is only ever mentioned in a dependency.
+		if instance(unit) && !down(units[unit].ActiveState) {
 			names = append(names, unit)
 		}
 	}
