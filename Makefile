@@ -39,7 +39,8 @@ install: build
 	install -D -m 0644 deploy/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/keyswitchd.conf
 	install -D -m 0644 deploy/60-keyswitchd.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-keyswitchd.rules
 	install -D -m 0644 deploy/org.keyswitchd1.conf $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.keyswitchd1.conf
-	install -D -m 0644 internal/config/reference.toml $(DESTDIR)$(PREFIX)/share/doc/keyswitchd/keyswitchd.toml
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/keyswitchd README.md CHANGELOG.md internal/config/reference.toml
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/keyswitchd/docs docs/*.md
 	@test -e $(DESTDIR)/etc/keyswitchd/keyswitchd.toml || install -D -m 0644 internal/config/reference.toml $(DESTDIR)/etc/keyswitchd/keyswitchd.toml
 	@if [ -z "$(DESTDIR)" ]; then \
 		systemd-sysusers; systemctl daemon-reload; \
