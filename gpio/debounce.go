@@ -14,8 +14,8 @@ const minSamples = 3
 //
 // A level counts when it has been stable for its whole window: every sample in the window saw it, there were at least
 // three of them, none was further from the one before than the window is long, and no edge came between them. Edges
-// prove that something moved; only levels say where to. The kernel queues 16 edges a line and drops older ones, so
-// one edge and a thousand mean the same.
+// prove that something moved, and when; only levels say where to. The kernel queues 16 edges a line and drops older
+// ones, so one edge and a thousand mean the same.
 //
 // While the line is unsettled the last stable position stands. When it is still restless [ChatterLimit] after it
 // became so, the position is Fault until a level has been stable for a full window.
@@ -47,31 +47,33 @@ func NewDebouncer(on, off time.Duration) *Debouncer {
 	return &Debouncer{on: max(on, MinDebounce), off: max(off, MinDebounce)}
 }
 
-// Sample takes in that at time now the contact was closed (active) or not, and whether there were edges since the
-// sample before. now comes from any clock that never goes back.
-func (d *Debouncer) Sample(now time.Duration, active, edges bool) Verdict {
+// Sample takes in what was seen of the line at time now, which comes from any clock that never goes back.
+//
+// The window after an edge begins with the edge, not with the sample that tells of it; but at most half a window ago, so that
+// half of every window has been looked at.
+func (d *Debouncer) Sample(now time.Duration, s Sample) Verdict {
 	late := d.settling && now-d.last > d.window()
-	moved := edges || active != d.active
+	moved := s.Edges || s.Active != d.active
 	d.last = now
 	switch {
-	case !d.started:
+	case !d.started, !d.settling && moved:
 		d.started = true
-		d.unsettle(now, active)
-	case !d.settling && moved:
-		d.unsettle(now, active)
+		d.settling = true
+		d.unsettled = now
+		d.restart(now, s)
 	case !d.settling:
 		// Nothing happened.
 	case moved || late:
 		if now-d.unsettled >= ChatterLimit {
 			d.position, d.known = Fault, true
 		}
-		d.restart(now, active)
+		d.restart(now, s)
 	default:
 		d.samples++
 		if now-d.began >= d.window() && d.samples >= minSamples {
 			d.settling = false
 			d.position, d.known = Off, true
-			if active {
+			if d.active {
 				d.position = On
 			}
 		}
@@ -79,18 +81,14 @@ func (d *Debouncer) Sample(now time.Duration, active, edges bool) Verdict {
 	return Verdict{Position: d.position, Known: d.known, Next: d.next()}
 }
 
-// unsettle begins a restless time, and its first window.
-func (d *Debouncer) unsettle(now time.Duration, active bool) {
-	d.settling = true
-	d.unsettled = now
-	d.restart(now, active)
-}
-
-// restart begins a window: nothing before now counts.
-func (d *Debouncer) restart(now time.Duration, active bool) {
-	d.active = active
-	d.began = now
+// restart begins a window: nothing before it counts.
+func (d *Debouncer) restart(now time.Duration, s Sample) {
+	d.active = s.Active
 	d.samples = 1
+	d.began = now
+	if s.Edges {
+		d.began -= min(max(s.Age, 0), d.window()/2)
+	}
 }
 
 // window is how long the present level must be stable.
@@ -101,17 +99,18 @@ func (d *Debouncer) window() time.Duration {
 	return d.off
 }
 
-// next is when the running window wants its next sample: in its middle, at its end, and after that, if samples came
-// late and are too few, half a window later.
+// next is when the running window wants its next sample: one between the first and the end, one at the end, and after
+// that, if samples came late and are too few, half a window later.
 func (d *Debouncer) next() time.Duration {
-	if !d.settling {
+	end := d.began + d.window()
+	switch {
+	case !d.settling:
 		return 0
+	case d.last >= end:
+		return d.last + d.window()/2
+	case d.samples < minSamples-1:
+		return d.last + (end-d.last)/2
+	default:
+		return end
 	}
-	half := d.window() / 2
-	for _, t := range []time.Duration{d.began + half, d.began + d.window()} {
-		if d.last < t {
-			return t
-		}
-	}
-	return d.last + half
 }

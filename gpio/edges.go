@@ -2,6 +2,7 @@ package gpio
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,7 @@ import (
 
 // Figures of the kernel's edge queue.
 const (
-	eventSize = 48 // struct gpio_v2_line_event, on 32 and 64 bits
+	eventSize = 48 // struct gpio_v2_line_event, on 32 and 64 bits; its times are CLOCK_MONOTONIC
 	queued    = 16 // edges that it keeps for a line
 )
 
@@ -112,24 +113,28 @@ func (e *edges) sleep() error {
 	return errors.Join(os.NewSyscallError("epoll", failed), err)
 }
 
-// take empties the kernel's queue and says if there was anything in it.
-func (e *edges) take() (bool, error) {
+// take empties the kernel's queue. It says if there was anything in it, and how long ago the last edge was.
+func (e *edges) take() (moved bool, age time.Duration, err error) {
 	var events [queued * eventSize]byte
-	for {
-		n, err := unix.Read(e.line, events[:])
-		switch {
-		case err == unix.EINTR:
-		case err == unix.EAGAIN:
-			return false, nil
-		case err != nil:
-			return false, os.NewSyscallError("read", err)
-		case n == 0:
-			return false, fmt.Errorf("read: %w", io.EOF)
-		default:
-			// A queue that has filled up again meanwhile is for the next time.
-			return true, nil
-		}
+	n, err := unix.Read(e.line, events[:])
+	for err == unix.EINTR {
+		n, err = unix.Read(e.line, events[:])
 	}
+	switch {
+	case err == unix.EAGAIN:
+		return false, 0, nil
+	case err != nil:
+		return false, 0, os.NewSyscallError("read", err)
+	case n < eventSize:
+		return false, 0, fmt.Errorf("read: %w", io.ErrUnexpectedEOF)
+	}
+	// What the queue got meanwhile is for the next time. The time of an edge is the first field of its event.
+	last := events[n-eventSize:]
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return false, 0, os.NewSyscallError("clock_gettime", err)
+	}
+	return true, time.Duration(now.Nano() - int64(binary.NativeEndian.Uint64(last))), nil
 }
 
 // close ends the watching; the line itself is the LineSet's to close.

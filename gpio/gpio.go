@@ -115,8 +115,9 @@ type Board interface {
 
 // Sample is one look at an input line.
 type Sample struct {
-	Active bool // the contact is closed now
-	Edges  bool // there were edges since the look before, whatever the level is now
+	Active bool          // the contact is closed now
+	Edges  bool          // there were edges since the look before, whatever the level is now
+	Age    time.Duration // how long ago the last of the Edges was
 }
 
 // Input is an open input line. One goroutine uses it.

@@ -7,9 +7,11 @@ import (
 	"time"
 )
 
-// pace is the time between two looks while there are edges. It bounds what chatter costs (200 looks a second, however
-// fast the line is) and what bounce adds to the debounce time.
-const pace = 5 * time.Millisecond
+// Limits of the time between two looks while there are edges.
+const (
+	minPace = 4 * time.Millisecond
+	maxPace = 20 * time.Millisecond
+)
 
 // Key is the key contact: one input line, debounced, reopened for as long as it takes.
 type Key struct {
@@ -18,6 +20,12 @@ type Key struct {
 
 	mu   sync.Mutex
 	wake context.CancelFunc // ends the wait in progress, nil while there is none
+}
+
+// pace is the time between two looks while there are edges: half a window, which costs no time as the kernel says when the
+// last edge was. It bounds what chatter costs, however fast it is: 50 looks a second, up to 250 with windows below 8 ms.
+func (c KeyConfig) pace() time.Duration {
+	return min(max(min(c.DebounceOn, c.DebounceOff)/2, minPace), maxPace)
 }
 
 // NewKey returns the key of cfg on board. Nothing is opened until Run.
@@ -81,12 +89,11 @@ func (k *Key) watch(ctx context.Context, say func(Reading)) error {
 	start := time.Now()
 	deb := NewDebouncer(k.cfg.DebounceOn, k.cfg.DebounceOff)
 	for {
-		look := time.Now()
 		s, err := in.Sample()
 		if err != nil {
 			return fmt.Errorf("gpio: reading %s: %w; the line is requested again by itself", k.cfg.Line, err)
 		}
-		v := deb.Sample(time.Since(start), s.Active, s.Edges)
+		v := deb.Sample(time.Since(start), s)
 		switch {
 		case !v.Known:
 		case v.Position == Fault:
@@ -98,7 +105,7 @@ func (k *Key) watch(ctx context.Context, say func(Reading)) error {
 		}
 		if s.Edges {
 			// More are likely to follow, and each would cost a wake-up.
-			if !sleep(ctx, max(pace-time.Since(look), pace/2)) {
+			if !sleep(ctx, k.cfg.pace()) {
 				return ctx.Err()
 			}
 			continue

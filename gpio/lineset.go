@@ -115,7 +115,7 @@ func newLineInput(ls lineSet, fd int, activeLow bool) (*lineInput, error) {
 
 // Sample implements Input.
 func (in *lineInput) Sample() (Sample, error) {
-	moved, err := in.edges.take()
+	moved, age, err := in.edges.take()
 	if err != nil {
 		return Sample{}, err
 	}
@@ -123,7 +123,7 @@ func (in *lineInput) Sample() (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	return Sample{Active: (bits&1 == 1) != in.activeLow, Edges: moved}, nil
+	return Sample{Active: (bits&1 == 1) != in.activeLow, Edges: moved, Age: age}, nil
 }
 
 // Wait implements Input.

@@ -18,6 +18,7 @@ type Simulated struct {
 	chatter time.Duration // time between two edges; 0: none
 	since   time.Time     // when the chatter began
 	turns   int           // edges that were not chatter
+	turned  time.Time     // when the last of them was
 
 	keyErr, ledErr error
 	held           map[string]string // line -> consumer
@@ -61,7 +62,8 @@ func (s *Simulated) Turn(to Position, bounce ...time.Duration) {
 func (s *Simulated) move(closed bool) {
 	s.change(func() {
 		if s.contact != closed || s.chatter > 0 {
-			s.turns++
+			s.turns += 1 + s.chattered()
+			s.turned = time.Now()
 		}
 		s.contact, s.chatter = closed, 0
 	})
@@ -70,7 +72,11 @@ func (s *Simulated) move(closed bool) {
 // Chatter makes the contact open and close by itself, an edge every so often, until Turn is called. It costs nothing
 // until someone looks.
 func (s *Simulated) Chatter(every time.Duration) {
-	s.change(func() { s.chatter, s.since = every, time.Now() })
+	s.change(func() {
+		s.contact = s.closed()
+		s.turns += s.chattered()
+		s.chatter, s.since = every, time.Now()
+	})
 }
 
 // Break makes the key's line fail with err, as if its chip had been pulled out; nil mends it.
@@ -153,6 +159,17 @@ func (s *Simulated) free(line string) {
 // edges counts the edges so far. The lock is held.
 func (s *Simulated) edges() int { return s.turns + s.chattered() }
 
+// closed says where the contact is. The lock is held.
+func (s *Simulated) closed() bool { return s.contact != (s.chattered()%2 == 1) }
+
+// age is how long ago the last edge was. The lock is held.
+func (s *Simulated) age() time.Duration {
+	if s.chattered() > 0 {
+		return time.Since(s.since) % s.chatter
+	}
+	return time.Since(s.turned)
+}
+
 // chattered counts the edges of the present chatter. The lock is held.
 func (s *Simulated) chattered() int {
 	if s.chatter == 0 {
@@ -189,9 +206,12 @@ func (in *simulatedInput) Sample() (Sample, error) {
 		return Sample{}, s.keyErr
 	}
 	n := s.edges()
-	edges := n != in.seen
+	sample := Sample{Active: s.closed(), Edges: n != in.seen}
+	if sample.Edges {
+		sample.Age = s.age()
+	}
 	in.seen = n
-	return Sample{Active: s.contact != (s.chattered()%2 == 1), Edges: edges}, nil
+	return sample, nil
 }
 
 // Wait implements Input.
