@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -37,16 +38,13 @@ func machineFlags(flags *flag.FlagSet, cfg *vm.Config) (verbose *bool) {
 }
 
 func parseShare(s string) (vm.Share, error) {
-	parts := strings.Split(s, ":")
-	if len(parts) == 3 && parts[2] == "ro" {
-		host, err := existingDir(parts[0])
-		return vm.Share{Host: host, Guest: parts[1], ReadOnly: true}, err
+	s, readOnly := strings.CutSuffix(s, ":ro")
+	host, guest, found := strings.Cut(s, ":")
+	if !found || !filepath.IsAbs(guest) || strings.Contains(guest, ":") {
+		return vm.Share{}, errors.New("want HOST:GUEST or HOST:GUEST:ro, GUEST absolute")
 	}
-	if len(parts) != 2 || !filepath.IsAbs(parts[1]) {
-		return vm.Share{}, fmt.Errorf("want HOST:GUEST or HOST:GUEST:ro, GUEST absolute")
-	}
-	host, err := existingDir(parts[0])
-	return vm.Share{Host: host, Guest: parts[1]}, err
+	host, err := existingDir(host)
+	return vm.Share{Host: host, Guest: guest, ReadOnly: readOnly}, err
 }
 
 func existingDir(dir string) (string, error) {
