@@ -1,10 +1,11 @@
-//go:build virtualpi
+//go:build inside
 
 package smoke
 
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +15,15 @@ import (
 )
 
 const lines = "/sys/devices/platform/gpio-sim.0/gpiochip0"
+
+// TestMain keeps these tests off any other machine: they would stop its ssh.
+func TestMain(m *testing.M) {
+	if os.Getenv("VIRTUALPI") != "1" {
+		fmt.Fprintln(os.Stderr, "smoke: these tests run inside a virtual Pi only; see the package comment")
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
 
 // sh runs a program and returns its output, both streams.
 func sh(t *testing.T, args ...string) (string, error) {
