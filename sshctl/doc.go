@@ -82,17 +82,14 @@ type Door interface {
 // JobError is a job that ran and did not end "done".
 type JobError struct {
 	Unit   string // the unit
-	Job    string // "start" or "stop"
+	Job    string // "start", "stop" or "restart"
 	Result string // as in org.freedesktop.systemd1(5), JobRemoved: "failed", "canceled", "timeout", "dependency", "assert", ...
 	Detail string // what the program itself said, if known; may have several lines
 }
 
 // Error says what was done to which unit, how it ended and where to look.
 func (e *JobError) Error() string {
-	doing := "starting"
-	if e.Job == "stop" {
-		doing = "stopping"
-	}
+	doing := map[string]string{"start": "starting", "stop": "stopping", "restart": "restarting"}[e.Job]
 	text := fmt.Sprintf("sshctl: %s %s: ", doing, e.Unit)
 	switch e.Result {
 	case "canceled":

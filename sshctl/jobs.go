@@ -41,13 +41,16 @@ type job struct {
 	born <-chan struct{} // closed when systemd comes back to the bus
 }
 
-// enqueue sends one StartUnit or StopUnit (mode "replace") and returns when systemd has accepted the job.
+// enqueue sends one StartUnit, StopUnit or RestartUnit (mode "replace") and returns when systemd has accepted the job.
 func (l *link) enqueue(ctx context.Context, verb, unit string) (job, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
 	call := l.sd.StartUnitContext
-	if verb == "stop" {
+	switch verb {
+	case "stop":
 		call = l.sd.StopUnitContext
+	case "restart":
+		call = l.sd.RestartUnitContext
 	}
 	l.jobs.mu.Lock()
 	l.jobs.calls++

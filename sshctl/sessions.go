@@ -16,6 +16,11 @@ const (
 	sessionPatience = 20 * time.Second
 )
 
+// loginUnit is logind. It doesn't come back to the bus by itself when dbus was restarted.
+const loginUnit = "systemd-logind.service"
+
+var errNoLogind = errors.New("sshctl: asking logind for its sessions: it is not on the bus; type: systemctl restart " + loginUnit)
+
 // session is one login1 session (org.freedesktop.login1(5)).
 type session struct {
 	id   string
@@ -23,8 +28,8 @@ type session struct {
 }
 
 // sshSessions lists the sessions that came in through sshd, whatever their class. A local session is never among them:
-// both Remote and Service are set by pam_systemd from what PAM says of the login, not by the user. With no logind there are
-// none; logind isn't started just to be asked.
+// both Remote and Service are set by pam_systemd from what PAM says of the login, not by the user. With no logind on the bus
+// the error is errNoLogind; logind isn't started just to be asked.
 func (l *link) sshSessions(ctx context.Context) ([]session, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
@@ -39,7 +44,7 @@ func (l *link) sshSessions(ctx context.Context) ([]session, error) {
 		CallWithContext(ctx, loginIface+".ListSessions", dbus.FlagNoAutoStart).Store(&all)
 	switch errName(err) {
 	case "org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner":
-		return nil, nil
+		return nil, errNoLogind
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sshctl: asking logind for its sessions: %w", err)
@@ -97,6 +102,15 @@ func terminateSessions(ctx context.Context, address string, grace, patience time
 	hard := false
 	for {
 		left, err := l.sshSessions(ctx)
+		if errors.Is(err, errNoLogind) {
+			var there bool
+			if there, err = l.reviveLogind(ctx); err == nil && !there {
+				return 0, nil
+			}
+			if err == nil {
+				left, err = l.sshSessions(ctx)
+			}
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -123,6 +137,35 @@ func terminateSessions(ctx context.Context, address string, grace, patience time
 				left[0].id, left[0].user, context.Cause(ctx), left[0].id)
 		}
 	}
+}
+
+// reviveLogind brings logind back to the bus, with the sessions it had. there is false on a machine without logind, where
+// nobody's sessions are known.
+func (l *link) reviveLogind(ctx context.Context) (there bool, err error) {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	if err := l.subscribe(ctx); err != nil {
+		return false, err
+	}
+	props, err := l.sd.GetUnitPropertiesContext(ctx, loginUnit)
+	if err != nil {
+		return false, fmt.Errorf("sshctl: asking systemd about %s: %w", loginUnit, err)
+	}
+	if props["LoadState"] != "loaded" {
+		return false, nil
+	}
+	j, err := l.enqueue(ctx, "restart", loginUnit)
+	if err != nil {
+		return true, explain("restarting", loginUnit, err)
+	}
+	result, err := j.wait(ctx)
+	if err != nil {
+		return true, explain("restarting", loginUnit, err)
+	}
+	if result != "done" {
+		return true, &JobError{Unit: loginUnit, Job: "restart", Result: result}
+	}
+	return true, nil
 }
 
 // endSession asks for the orderly end, and when hard also kills what stayed.

@@ -40,6 +40,33 @@ func TestTerminateRemoteSessions(t *testing.T) {
 	}
 }
 
+// After a restart of dbus, logind is alive, has the sessions, and is not on the bus. That must not look like no sessions.
+func TestLogindOffTheBus(t *testing.T) {
+	f := newFakeSystemd(t)
+	f.sessions["2"] = fakeSession{remote: true, service: "sshd"}
+	f.bus.owners[loginName] = ""
+	f.intercept(func(k call) bool {
+		if k.method != managerIface+".RestartUnit" {
+			return false
+		}
+		id := f.job()
+		k.reply(jobPath(id))
+		f.bus.setOwner(loginName, loginOwner)
+		f.end(id, loginUnit, "done")
+		return true
+	})
+	if n, err := terminateSessions(t.Context(), f.bus.address, time.Minute, time.Hour); n != 0 || err != nil {
+		t.Errorf("on a machine without logind: %d, %v", n, err)
+	}
+	f.mu.Lock()
+	f.units[loginUnit] = &fakeUnit{load: "loaded", active: "active"}
+	f.mu.Unlock()
+	f.bus.setOwner(loginName, "")
+	if n, err := terminateSessions(t.Context(), f.bus.address, time.Minute, time.Hour); n != 1 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
 func TestStubbornSessionIsKilled(t *testing.T) {
 	f := newFakeSystemd(t)
 	f.sessions["7"] = fakeSession{remote: true, service: "sshd"}
