@@ -56,7 +56,7 @@ func waitFor(c condition) error {
 // run runs a program to its end, and returns all it said and its exit code.
 func run(t *testing.T, args ...string) (out string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience) // also after the test, in clean-ups
 	defer cancel()
 	both, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
 	var exit *exec.ExitError
@@ -162,10 +162,29 @@ func rest(t *testing.T) {
 	}
 }
 
-// configure puts a configuration in place of the base one until the test ends.
+// configure puts a configuration in force until the test ends.
 func configure(t *testing.T, content string) {
 	t.Helper()
+	t.Cleanup(func() { // after write's
+		turn(t, false)
+		must(t, "systemctl", "restart", "keyswitchd")
+	})
 	write(t, configFile, baseConfig+content)
+}
+
+// configureAndReload has the running daemon take the configuration in.
+func configureAndReload(t *testing.T, content string) {
+	t.Helper()
+	configure(t, content)
+	cursor := strings.TrimSpace(must(t, "journalctl", "-q", "-n", "0", "--show-cursor"))
+	_, cursor, _ = strings.Cut(cursor, "cursor: ")
+	must(t, "systemctl", "reload", "keyswitchd")
+	await(t, "the configuration read", func() error {
+		if out, _ := run(t, "journalctl", "-q", "-u", "keyswitchd", "--after-cursor="+cursor, "-g", "the configuration was (not )?reloaded"); out == "" {
+			return errors.New("the journal does not say so")
+		}
+		return nil
+	})
 }
 
 // write puts a file in place until the test ends; then it is as it was.
