@@ -17,6 +17,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -213,17 +214,30 @@ func TestMachinesDontShareTheirDisks(t *testing.T) {
 	}
 }
 
-func TestAKernelPanicIsShown(t *testing.T) {
-	m := boot(t, Config{})
-	_, err := m.Run(t.Context(), "/bin/sh", "-c", "echo c > /proc/sysrq-trigger")
-	if !errors.Is(err, ErrGone) {
-		t.Errorf("Run = %v", err)
+func TestABootThatFailsIsExplained(t *testing.T) {
+	tests := []struct{ name, init, want string }{
+		{"bad: nothing to start", "/nonexistent", "starting /sbin/init: no such file"},
+		{"bad: process 1 ends", "/bin/false", "Kernel panic"},
+		{"bad: hangs", "/bin/cat", "did not finish booting within 20s"}, // reads the console, which never says anything
 	}
-	if err := m.await(t.Context(), func() bool { return m.process == nil }); err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(m.Console(), "Kernel panic") {
-		t.Errorf("console: %s", m.Console())
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tree := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(tree, "usr", "sbin"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(tt.init, filepath.Join(tree, "usr", "sbin", "init")); err != nil {
+				t.Fatal(err)
+			}
+			m, err := Boot(t.Context(), Config{Install: []string{tree}, BootTimeout: 20 * time.Second, Log: t.Output()})
+			if err == nil {
+				m.Close()
+				t.Fatal("it booted")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %q in it", err, tt.want)
+			}
+		})
 	}
 }
 
