@@ -81,7 +81,7 @@ test: packages lint
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "gofmt would change these files"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags e2e,virtualpi,bench ./test/...
+	$(GO) vet ./... && $(GO) vet -tags e2e,virtualpi,bench ./...
 
 # One call for all, before anything runs side by side.
 packages:
@@ -104,6 +104,7 @@ pi: $(VIRTUALPI)
 
 test-pi: $(VIRTUALPI) image
 	KEYSWITCHD_IMAGE=$(IMAGE) $(PI_TEST) -tags virtualpi ./test/virtualpi/... ./test/power/...
+	$(PI_TEST) -tags e2e -exec '$(VIRTUALPI) exec' ./sshctl/e2e/...
 	$(PI_TEST) -tags e2e -exec '$(VIRTUALPI) exec -install $(IMAGE)' ./test/e2e/...
 
 bench: $(VIRTUALPI) image all
