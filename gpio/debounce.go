@@ -49,8 +49,8 @@ func NewDebouncer(on, off time.Duration) *Debouncer {
 
 // Sample takes in what was seen of the line at time now, which comes from any clock that never goes back.
 //
-// The window after an edge begins with the edge, not with the sample that tells of it; but at most half a window ago, so that
-// half of every window has been looked at.
+// The window after an edge begins with the edge, not with the sample that tells of it; but at most half of it is
+// over then: no window rests on what the kernel remembers alone.
 func (d *Debouncer) Sample(now time.Duration, s Sample) Verdict {
 	late := d.settling && now-d.last > d.window()
 	moved := s.Edges || s.Active != d.active

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Limits of the time between two looks while there are edges.
+// Limits of the time for which a [Key] looks away after an edge.
 const (
 	minPace = 4 * time.Millisecond
-	maxPace = 20 * time.Millisecond
+	maxPace = 50 * time.Millisecond
 )
 
 // Key is the key contact: one input line, debounced, reopened for as long as it takes.
@@ -22,10 +22,12 @@ type Key struct {
 	wake context.CancelFunc // ends the wait in progress, nil while there is none
 }
 
-// pace is the time between two looks while there are edges: half a window, which costs no time as the kernel says when the
-// last edge was. It bounds what chatter costs, however fast it is: 50 looks a second, up to 250 with windows below 8 ms.
-func (c KeyConfig) pace() time.Duration {
-	return min(max(min(c.DebounceOn, c.DebounceOff)/2, minPace), maxPace)
+// pace is how long to look away after an edge: half of the window still to go, which is ahead. It bounds what chatter costs,
+// however fast it is: 40 looks a second with windows of 50 ms. It delays nothing, as the kernel keeps the time of the
+// last edge; but windows below 8 ms are delayed by 8 ms at most.
+func (c KeyConfig) pace(ahead time.Duration) time.Duration {
+	most := min(c.DebounceOn/2, c.DebounceOff/2, maxPace) // the other level's window may be the shorter
+	return max(min(ahead, most), minPace)
 }
 
 // NewKey returns the key of cfg on board. Nothing is opened until Run.
@@ -93,7 +95,8 @@ func (k *Key) watch(ctx context.Context, say func(Reading)) error {
 		if err != nil {
 			return fmt.Errorf("gpio: reading %s: %w; the line is requested again by itself", k.cfg.Line, err)
 		}
-		v := deb.Sample(time.Since(start), s)
+		now := time.Since(start)
+		v := deb.Sample(now, s)
 		switch {
 		case !v.Known:
 		case v.Position == Fault:
@@ -105,7 +108,7 @@ func (k *Key) watch(ctx context.Context, say func(Reading)) error {
 		}
 		if s.Edges {
 			// More are likely to follow, and each would cost a wake-up.
-			if !sleep(ctx, k.cfg.pace()) {
+			if !sleep(ctx, k.cfg.pace(v.Next-now)) {
 				return ctx.Err()
 			}
 			continue

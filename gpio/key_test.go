@@ -129,7 +129,7 @@ func TestKey(t *testing.T) {
 		}},
 		{"chatter in step with the pace", func(s *story) {
 			s.expect(time.Second, "20ms off")
-			s.Chatter(testKey.pace())
+			s.Chatter(testKey.DebounceOff / 2)
 			s.expect(4001*ms, "3.01s fault")
 			s.Turn(On)
 			s.expect(5*time.Second, "4.051s on")

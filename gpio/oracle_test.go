@@ -72,7 +72,7 @@ func TestDebouncerAgainstOracle(t *testing.T) {
 		end := w[len(w)-1] + time.Second
 
 		d := NewDebouncer(on, off)
-		pace := KeyConfig{DebounceOn: on, DebounceOff: off}.pace()
+		cfg := KeyConfig{DebounceOn: on, DebounceOff: off}
 		now, seen := time.Duration(0), 0
 		var was Verdict
 		var unsettled time.Duration // since when the Debouncer has been asking for looks
@@ -95,10 +95,10 @@ func TestDebouncerAgainstOracle(t *testing.T) {
 				t.Fatalf("seed %d at %v: %v after %v of %v stable, closed %v", seed, now, v.Position, w.stable(now), window, closed)
 			}
 			// Complete: what has been stable for the window is known, but for the delays; windows that
-			// are short for the pace may take two paces more, 8 ms.
+			// are short for the pace may take two of it more.
 			slack := 4 * latest
-			if pace > window/2 {
-				slack += 2 * pace
+			if window < 2*minPace {
+				slack += 2 * minPace
 			}
 			if w.stable(now) > window+slack && (!v.Known || v.Position == Fault || (v.Position == On) != closed) {
 				t.Fatalf("seed %d at %v: stable for %v (window %v), closed %v, but %+v", seed, now, w.stable(now), window, closed, v)
@@ -110,7 +110,7 @@ func TestDebouncerAgainstOracle(t *testing.T) {
 			if v.Known && v.Position == Fault && was.Position != Fault && now-unsettled < ChatterLimit {
 				t.Fatalf("seed %d at %v: fault after %v", seed, now, now-unsettled)
 			}
-			if v.Position != Fault && v.Next != 0 && now-unsettled > ChatterLimit+on+off+2*pace+4*latest {
+			if v.Position != Fault && v.Next != 0 && now-unsettled > ChatterLimit+on+off+2*maxPace+4*latest {
 				t.Fatalf("seed %d at %v: unsettled for %v and no fault", seed, now, now-unsettled)
 			}
 			was = v
@@ -121,7 +121,7 @@ func TestDebouncerAgainstOracle(t *testing.T) {
 				next = v.Next
 			}
 			if s.Edges {
-				next = now + pace
+				next = now + cfg.pace(v.Next-now)
 			} else if seen < len(w) {
 				next = min(next, max(w[seen], now+1))
 			}
