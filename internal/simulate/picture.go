@@ -84,7 +84,7 @@ func (v view) paint(c *canvas, p parts) {
 			y = c.lines(1, y, text)
 		}
 	} else {
-		y = c.lines(1, y, append([]inked{{v.keyWord() + ", the LED is " + v.ledWord(), bold}}, text...))
+		y = c.lines(1, y, append(inkAll(wrap(v.keyWord()+", the LED is "+v.ledWord(), c.width-2), bold), text...))
 	}
 	gap()
 	call := "Once SSH is open, log in from another terminal:"

@@ -157,6 +157,23 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+func TestEscape(t *testing.T) {
+	for typed, want := range map[string]string{
+		"abc": "abc", "\x1b[Aq": "q", "o\x1bOPf": "of", "\x1b[1;5Cb": "b", "\x1b[200~x": "x", "\x1bqf": "f", "\x1b\x03": "\x03", "\x1b[\x03": "\x03",
+	} {
+		var e escape
+		got := ""
+		for _, b := range []byte(typed) {
+			if e.plain(b) {
+				got += string(b)
+			}
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", typed, got, want)
+		}
+	}
+}
+
 func TestSpeaksUnicode(t *testing.T) {
 	for _, c := range []struct {
 		env  map[string]string

@@ -87,6 +87,7 @@ func readKeys(in *os.File, wait *sync.WaitGroup, typed chan<- byte) (stop func()
 		defer end.Close()
 		defer close(typed)
 		buf := make([]byte, 64)
+		var esc escape
 		for {
 			// A read can't be ended from outside, a poll can.
 			fds := []unix.PollFd{{Fd: int32(in.Fd()), Events: unix.POLLIN}, {Fd: int32(end.Fd()), Events: unix.POLLIN}}
@@ -105,8 +106,8 @@ func readKeys(in *os.File, wait *sync.WaitGroup, typed chan<- byte) (stop func()
 				return
 			}
 			for _, b := range buf[:n] {
-				if b == 0x1b {
-					break // an arrow or a function key: the rest belongs to it
+				if !esc.plain(b) {
+					continue
 				}
 				select {
 				case typed <- b:
@@ -117,6 +118,30 @@ func readKeys(in *os.File, wait *sync.WaitGroup, typed chan<- byte) (stop func()
 		}
 	})
 	return func() { close(done); ender.Close() }, nil
+}
+
+// escape tells plain keys from the bytes of arrows and function keys, which begin with ESC (ECMA-48, 5.4).
+type escape int
+
+const (
+	outside escape = iota
+	begun          // after ESC
+	inside         // after ESC [ or ESC O, until a final byte
+)
+
+func (e *escape) plain(b byte) bool {
+	was := *e
+	switch {
+	case b == 0x1b:
+		*e = begun
+	case was == begun && (b == '[' || b == 'O'):
+		*e = inside
+	case was == inside && b >= ' ' && b < '@':
+	default:
+		*e = outside
+	}
+	// A key after a lone ESC is lost, and Ctrl-C never is.
+	return *e == outside && (was == outside || b < ' ')
 }
 
 // terminal draws the scene and takes the keys.
