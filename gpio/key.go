@@ -18,8 +18,11 @@ type Key struct {
 	board Board
 	cfg   KeyConfig
 
-	mu   sync.Mutex
-	wake context.CancelFunc // ends the wait in progress, nil while there is none
+	mu     sync.Mutex
+	wake   context.CancelFunc // ends the wait in progress, nil while there is none
+	looks  uint64             // at the line, or at the fact that it is lost
+	wanted uint64             // what looks must have reached by the next Check
+	away   bool               // the line is lost, Fault was reported, and it is not yet time to open it again
 }
 
 // pace is how long to look away after an edge: half of the window still to go, which is ahead. It bounds what chatter costs,
@@ -61,20 +64,39 @@ func (k *Key) Run(ctx context.Context, report func(Reading)) error {
 			break
 		}
 		say(Reading{Position: Fault, Err: err})
+		k.setAway(true)
 		retry.wait(ctx)
+		k.setAway(false)
 	}
 	return nil
 }
 
-// Check asks for one look at the line soon, as if there had been a time-out. Run needs no such help to see the key
-// turn; it is for a caller that wakes anyway (the watchdog ping, say) and finds a chip that vanished without a word, as
-// kernels before 6.6 let it, or an edge that the hardware missed. It never blocks.
-func (k *Key) Check() {
+// Check asks for one look at the line soon, as if there had been a time-out, and says whether the look that the Check
+// before asked for was taken: if not, whoever looks is stuck, and the position that was last reported is worth nothing. Run
+// needs no such help to see the key turn; it is for a caller that wakes anyway (the watchdog ping). The look also finds a
+// chip that vanished without a word, as kernels before 6.6 let it, or an edge that the hardware missed. It never blocks.
+func (k *Key) Check() (alive bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	alive = k.away || k.looks >= k.wanted
+	k.wanted = k.looks + 1
 	if k.wake != nil {
 		k.wake()
 	}
+	return alive
+}
+
+func (k *Key) looked() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.looks++
+}
+
+func (k *Key) setAway(away bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.looks++
+	k.away = away
 }
 
 // watch opens the line and debounces it until ctx ends or the line is lost. It returns why.
@@ -92,6 +114,7 @@ func (k *Key) watch(ctx context.Context, say func(Reading)) error {
 	deb := NewDebouncer(k.cfg.DebounceOn, k.cfg.DebounceOff)
 	for {
 		s, err := in.Sample()
+		k.looked()
 		if err != nil {
 			return fmt.Errorf("gpio: reading %s: %w; the line is requested again by itself", k.cfg.Line, err)
 		}
