@@ -66,9 +66,9 @@ func (s Status) headline() string {
 func (h Hardening) line() string {
 	switch {
 	case h.Verified && h.At != nil:
-		return "verified with sshd at the last start, " + h.At.Local().Format("Mon 2006-01-02 15:04:05")
+		return "verified by sshd on " + h.At.Local().Format("Mon 2006-01-02 15:04:05") + "; each start of SSH checks that nothing changed"
 	case h.At != nil:
-		return "REFUSED at the last start, " + h.At.Local().Format("Mon 2006-01-02 15:04:05")
+		return "REFUSED on " + h.At.Local().Format("Mon 2006-01-02 15:04:05")
 	default:
 		return "not verified yet; that happens at each start of SSH"
 	}
