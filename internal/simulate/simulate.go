@@ -48,7 +48,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	root := os.Geteuid() == 0
-	folder, err := makeFolder(places(), who.HomeDir)
+	folder, err := makeFolder(places(who.HomeDir), who.HomeDir)
 	if err != nil {
 		return err
 	}
@@ -56,6 +56,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	p := &pi{folder: folder, user: who, port: port, root: root, source: o.Source, policy: fit(o.Config.Policy, who.Username, port, root)}
 	if err := p.policy.Validate(); err != nil {
 		return fmt.Errorf("simulate: fitting the policy to %s on port %d: %w", who.Username, port, err)
+	}
+	// sshctl.Child keeps its pid file in the temporary directory: with ours, that goes when the folder goes, after kill -9 too.
+	// The process is the simulation's alone (Guard), and what it runs gets an environment of its own.
+	if err := os.Setenv("TMPDIR", folder.path); err != nil {
+		return fmt.Errorf("simulate: setting TMPDIR: %w", err)
 	}
 	if err := p.furnish(ctx); err != nil {
 		return err
@@ -148,5 +153,5 @@ func Sweep() error {
 	if err != nil {
 		return err
 	}
-	return sweepFolders(places(), who.HomeDir)
+	return sweepFolders(places(who.HomeDir), who.HomeDir)
 }
