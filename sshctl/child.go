@@ -22,6 +22,8 @@ type ChildConfig struct {
 	Args []string
 	// Env is the whole environment. Default: PATH only.
 	Env []string
+	// Dir is where the pid file is kept, in a folder of its own. Default: the system's folder for temporary files.
+	Dir string
 	// Prepare runs before each start; an error refuses the start. May be nil.
 	Prepare func(ctx context.Context) error
 	// Log gets what sshd says, line by line, from one goroutine at a time. May be nil.

@@ -44,7 +44,7 @@ func (c *Child) launch() (*process, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("becoming a subreaper: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "keyswitchd-sshd-")
+	dir, err := os.MkdirTemp(c.cfg.Dir, "keyswitchd-sshd-")
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (p *process) words() string {
 	}
 	if m := regexp.MustCompile(`Bind to port (\d+) on .* failed: Address already in use`).FindStringSubmatch(text); m != nil {
 		port, _ := strconv.Atoi(m[1])
-		text += fmt.Sprintf("\nport %d is held by %s; stop it or choose another port", port, holder(port))
+		text += fmt.Sprintf("\nport %d is held by %s; stop it or choose another port", port, Holder(port))
 	}
 	if dir := "Missing privilege separation directory: "; strings.Contains(text, dir) {
 		_, rest, _ := strings.Cut(text, dir)

@@ -110,8 +110,9 @@ func sweep(listener int, since uint64) int {
 	}
 }
 
-// holder says who listens on a TCP port, as far as this user may know.
-func holder(port int) string {
+// Holder says who listens on a TCP port of this machine, as far as this user may know, for messages such as "the port is taken
+// by ...".
+func Holder(port int) string {
 	inodes := make(map[string]bool)
 	for _, name := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		text, _ := os.ReadFile(name) // no IPv6, no file

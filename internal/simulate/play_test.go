@@ -124,7 +124,7 @@ func TestPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if _, err := freePort(port); err == nil || !strings.Contains(err.Error(), "simulate.test (process ") {
+	if _, err := freePort(port); err == nil || !strings.Contains(err.Error(), "simulate.test (pid ") {
 		t.Errorf("got %v; want the holder named, which is this test", err)
 	}
 }

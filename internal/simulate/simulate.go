@@ -57,11 +57,6 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := p.policy.Validate(); err != nil {
 		return fmt.Errorf("simulate: fitting the policy to %s on port %d: %w", who.Username, port, err)
 	}
-	// sshctl.Child keeps its pid file in the temporary directory: with ours, that goes when the folder goes, after kill -9 too.
-	// The process is the simulation's alone (Guard), and what it runs gets an environment of its own.
-	if err := os.Setenv("TMPDIR", folder.path); err != nil {
-		return fmt.Errorf("simulate: setting TMPDIR: %w", err)
-	}
 	if err := p.furnish(ctx); err != nil {
 		return err
 	}

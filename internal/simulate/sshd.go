@@ -126,6 +126,7 @@ func (p *pi) result() string { return p.folder.file("hardened/result.json") }
 // door is the Pi's sshd. Each start does what the interlock and its ExecStartPre= do on a real one.
 func (p *pi) door(log io.Writer) *sshctl.Child {
 	return sshctl.NewChild(sshctl.ChildConfig{
+		Dir:        p.folder.path,
 		SSHD:       sshdPath,
 		ConfigFile: p.folder.file("sshd_config"),
 		Log:        log,
