@@ -162,20 +162,21 @@ func rest(t *testing.T) {
 	}
 }
 
-// configure puts a configuration in force until the test ends.
-func configure(t *testing.T, content string) {
+// configure puts a configuration in place of the base one until the test ends: keys from above the tables, and keys of
+// the table gpio.
+func configure(t *testing.T, top, gpio string) {
 	t.Helper()
 	t.Cleanup(func() { // after write's
 		turn(t, false)
 		must(t, "systemctl", "restart", "keyswitchd")
 	})
-	write(t, configFile, baseConfig+content)
+	write(t, configFile, top+baseConfig+gpio)
 }
 
 // configureAndReload has the running daemon take the configuration in.
-func configureAndReload(t *testing.T, content string) {
+func configureAndReload(t *testing.T, top string) {
 	t.Helper()
-	configure(t, content)
+	configure(t, top, "")
 	cursor := strings.TrimSpace(must(t, "journalctl", "-q", "-n", "0", "--show-cursor"))
 	_, cursor, _ = strings.Cut(cursor, "cursor: ")
 	must(t, "systemctl", "reload", "keyswitchd")

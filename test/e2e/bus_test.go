@@ -12,6 +12,11 @@ func TestBusRestarted(t *testing.T) {
 	for _, end := range []bool{true, false} {
 		t.Run(map[bool]string{true: "key left on", false: "key turned off meanwhile"}[end], func(t *testing.T) {
 			begin(t)
+			t.Cleanup(func() {
+				// logind does not come back to a new bus by itself (systemd supports no restart of it), and logins
+				// without logind are no sessions.
+				must(t, "systemctl", "restart", "systemd-logind.service")
+			})
 			turn(t, true)
 			await(t, "open", opened())
 			broker := mainPID(t, "dbus.service")
@@ -40,7 +45,9 @@ func TestBusRestarted(t *testing.T) {
 func TestDaemonsUserIsBound(t *testing.T) {
 	begin(t)
 	manager := strings.Fields("runuser -u keyswitchd -- busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager")
-	call := func(words ...string) (string, int) { return run(t, append(manager[:len(manager):len(manager)], words...)...) }
+	call := func(words ...string) (string, int) {
+		return run(t, append(manager[:len(manager):len(manager)], words...)...)
+	}
 	for _, words := range [][]string{
 		{"StartUnit", "ss", "systemd-tmpfiles-clean.service", "replace"},
 		{"StopUnit", "ss", "systemd-logind.service", "replace"},

@@ -53,7 +53,7 @@ func TestStoppedByHand(t *testing.T) {
 	await(t, "open with the next turn", opened())
 }
 
-// sshd dies: systemd starts it anew, hardened, and it is open again with the key.
+// sshd dies: keyswitchd starts it anew, hardened.
 func TestSSHDKilled(t *testing.T) {
 	begin(t)
 	turn(t, true)

@@ -28,6 +28,10 @@ func TestConflictRefusesTheStart(t *testing.T) {
 	if out, code := run(t, "keyswitchd", "harden", "--check"); code != 1 || !contains(out, conflict+":2", "2222") {
 		t.Errorf("harden --check: exit code %d, want 1: %s", code, out)
 	}
+	// It is tried again with growing intervals, not all the time.
+	if out := must(t, "systemctl", "show", "-p", "NRestarts", "ssh"); out != "NRestarts=0\n" {
+		t.Errorf("systemd starts sshd again by itself: %s", out)
+	}
 	if out, code := run(t, "systemctl", "start", "ssh"); code == 0 {
 		t.Errorf("systemctl start ssh: it starts: %s", out)
 	}

@@ -49,14 +49,13 @@ func TestLineThatDoesNotExist(t *testing.T) {
 	for _, c := range []struct{ name, config, says string }{
 		{"no such GPIO", "key = \"GPIO99\"\n", "GPIO99"},
 		{"no such line", "key = \"NOPE\"\n", "NOPE"},
-		{"no such LED", "led = \"sysfs:NOPE\"\n", "NOPE"},
 		{"one line for both", "led = \"GPIO17\"\n", "GPIO17"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin(t)
 			turn(t, true)
 			await(t, "open", opened())
-			configure(t, c.config)
+			configure(t, "", c.config)
 			if out, code := run(t, "systemctl", "restart", "keyswitchd"); code == 0 {
 				t.Errorf("systemctl restart keyswitchd: it starts: %s", out)
 			}

@@ -74,8 +74,11 @@ func TestNeverOpenWhileOff(t *testing.T) {
 	}
 }
 
-// bounce turns the key as a worn contact does: up to 30 false contacts within some milliseconds. late says that one of the
-// stretches at the position that is left was long enough to count as a turn of its own.
+// debounce is the default of debounce-on and debounce-off.
+const debounce = 50 * time.Millisecond
+
+// bounce turns the key as a worn contact does: up to 30 false contacts within some milliseconds. late says that this process
+// was held up for so long that a stretch at the position that is left may count as a turn of its own.
 func bounce(t *testing.T, random *rand.Rand, on bool) (late bool) {
 	t.Helper()
 	var longest, left time.Duration
@@ -93,7 +96,7 @@ func bounce(t *testing.T, random *rand.Rand, on bool) (late bool) {
 	if left > 0 {
 		longest = max(longest, clock()-left)
 	}
-	return longest > 30*time.Millisecond
+	return longest >= debounce
 }
 
 // pause is up to a millisecond, most often less.
