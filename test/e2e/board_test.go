@@ -28,11 +28,29 @@ func line(name string) (string, error) {
 
 // setKey is the hand on the key: on connects the line to ground.
 func setKey(on bool) error {
-	path, err := line("sim_gpio17/pull")
+	h, err := takeKey()
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(pulls[on]), 0)
+	defer h.Close()
+	return h.set(on)
+}
+
+// hand is a hand that stays on the key, to turn it many times.
+type hand struct{ *os.File }
+
+func takeKey() (hand, error) {
+	path, err := line("sim_gpio17/pull")
+	if err != nil {
+		return hand{}, err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	return hand{f}, err
+}
+
+func (h hand) set(on bool) error {
+	_, err := h.WriteAt([]byte(pulls[on]), 0)
+	return err
 }
 
 var pulls = map[bool]string{false: "pull-up", true: "pull-down"}

@@ -13,24 +13,23 @@ import (
 	"keyswitchd/internal/status"
 )
 
-// However the daemon ends, SSH closes and the LED goes dark. Here it may not come back, so that nothing is missed.
+// However the daemon ends, SSH closes and the LED goes dark. Here it may not come back, so that nothing is missed, and its
+// watchdog is in more of a hurry.
 func TestDaemonsEndCloses(t *testing.T) {
+	begin(t)
+	dropIn(t, "keyswitchd.service", "[Service]\nRestart=no\nWatchdogSec=6\n")
+	must(t, "systemctl", "restart", "keyswitchd")
 	for _, end := range []struct {
 		name   string
-		unit   string // settings of keyswitchd.service for this test
 		do     func(t *testing.T, pid int)
 		reason string
 	}{
-		{"kill -9", "Restart=no", func(t *testing.T, pid int) { kill(t, pid, syscall.SIGKILL) }, "it failed (signal)"},
-		{"frozen", "Restart=no\nWatchdogSec=5", func(t *testing.T, pid int) { kill(t, pid, syscall.SIGSTOP) }, "it failed (watchdog)"},
-		{"stopped", "", func(t *testing.T, _ int) { must(t, "systemctl", "stop", "keyswitchd") }, "keyswitchd is not running"},
+		{"kill -9", func(t *testing.T, pid int) { kill(t, pid, syscall.SIGKILL) }, "it failed (signal)"},
+		{"frozen", func(t *testing.T, pid int) { kill(t, pid, syscall.SIGSTOP) }, "it failed (watchdog)"},
+		{"stopped", func(t *testing.T, _ int) { must(t, "systemctl", "stop", "keyswitchd") }, "keyswitchd is not running"},
 	} {
 		t.Run(end.name, func(t *testing.T) {
 			begin(t)
-			if end.unit != "" {
-				dropIn(t, "keyswitchd.service", "[Service]\n"+end.unit+"\n")
-				must(t, "systemctl", "restart", "keyswitchd")
-			}
 			turn(t, true)
 			await(t, "open", opened())
 			pid, sshd := daemonPID(t), mainPID(t, "ssh.service")

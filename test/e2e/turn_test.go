@@ -57,21 +57,27 @@ func TestTurnOpensAndCloses(t *testing.T) {
 	told.expect(t, "LED", "solid", "dark")
 }
 
-// Twenty turns in ten seconds: whatever became of those in between, the last one counts.
+// Twenty turns in ten seconds, and twenty more in five: whatever became of those in between, the last one counts.
 func TestManyTurnsEndRight(t *testing.T) {
-	for _, last := range []bool{true, false} {
-		t.Run(map[bool]string{true: "on", false: "off"}[last], func(t *testing.T) {
+	for _, turns := range []struct {
+		name   string
+		last   bool
+		within time.Duration
+	}{
+		{"last on", true, 10 * time.Second},
+		{"last off", false, 5 * time.Second},
+	} {
+		t.Run(turns.name, func(t *testing.T) {
 			begin(t)
-			const turns = 20
-			tick := time.NewTicker(10 * time.Second / (2 * turns))
+			tick := time.NewTicker(turns.within / 40)
 			defer tick.Stop()
-			for range turns {
-				for _, on := range []bool{!last, last} {
+			for range 20 {
+				for _, on := range []bool{!turns.last, turns.last} {
 					<-tick.C
 					turn(t, on)
 				}
 			}
-			if last {
+			if turns.last {
 				await(t, "open after the last turn", opened())
 			} else {
 				await(t, "closed after the last turn", shut())
