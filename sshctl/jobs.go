@@ -41,7 +41,9 @@ type job struct {
 	born <-chan struct{} // closed when systemd comes back to the bus
 }
 
-// enqueue sends one StartUnit, StopUnit or RestartUnit (mode "replace") and returns when systemd has accepted the job.
+// enqueue sends one StartUnit, StopUnit or RestartUnit and returns when systemd has accepted the job. A stop replaces whatever
+// is pending. A start gives way (mode "fail"): it needs keyswitchd.service, and would otherwise cancel the stop of the daemon
+// that somebody has just asked for.
 func (l *link) enqueue(ctx context.Context, verb, unit string) (job, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
@@ -57,7 +59,11 @@ func (l *link) enqueue(ctx context.Context, verb, unit string) (job, error) {
 	l.jobs.mu.Unlock()
 	born := *l.reborn.Load()
 
-	id, err := call(ctx, unit, "replace", nil)
+	mode := "replace"
+	if verb == "start" {
+		mode = "fail"
+	}
+	id, err := call(ctx, unit, mode, nil)
 
 	l.jobs.mu.Lock()
 	defer l.jobs.mu.Unlock()

@@ -261,7 +261,7 @@ func (l *loop) doorSeen(s sshctl.State) {
 	if !f.DoorKnown || l.active != s.Open {
 		l.since = time.Now()
 	}
-	opened, closed := s.Open && !l.active, s.Closed && l.active
+	opened := s.Open && !l.active
 	f.Door, f.DoorKnown, l.active = s, true, s.Open
 	switch {
 	case s.Open && !l.granted:
@@ -276,7 +276,7 @@ func (l *loop) doorSeen(s sshctl.State) {
 		f.NotVerified = !l.verified.Verified
 		f.StoppedByHand, l.settleAt, l.openedAt, l.wasOpen = false, 0, now, l.granted
 	}
-	if closed && l.wasOpen && l.granted {
+	if s.Closed && l.wasOpen && l.granted {
 		l.wasOpen = false
 		if s.Active == "failed" {
 			l.startFailed(fmt.Errorf("%s ended by itself (%s)", s.Unit, s.Result), now)

@@ -19,7 +19,8 @@ func TestStartByHandIsRefused(t *testing.T) {
 		"start sshd@7.service", "start --job-mode=ignore-dependencies ssh", "start --job-mode=ignore-requirements ssh.socket",
 	} {
 		out, code := run(t, append([]string{"systemctl"}, strings.Fields(words)...)...)
-		if code == 0 || !strings.Contains(out, "Assertion failed") {
+		// bookworm has no such template
+		if code == 0 || !strings.Contains(out, "Assertion failed") && !strings.Contains(out, "sshd@7.service not found") {
 			t.Errorf("systemctl %s: exit code %d: %s", words, code, out)
 		}
 		if err := silent(22)(); err != nil {
