@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"periph.io/x/host/v3/gpioioctl"
+
+	"keyswitchd/internal/spelling"
 )
 
 // chip is a GPIO chip and the names of its lines as periph knows them.
@@ -119,27 +121,10 @@ func suggest(chips []chip, want string) string {
 	return " (did you mean " + strings.Join(names, " or ") + "?)"
 }
 
-// distance is Levenshtein's: how many letters to insert, delete or replace to make b of a. "17" is
-// as near to "GPIO17" as a missing prefix should be: one.
+// distance is the spelling's, but "17" is as near to "GPIO17" as a missing prefix should be: one.
 func distance(a, b string) int {
 	if strings.TrimPrefix(a, "GPIO") == b {
 		return min(1, len(a)-len(b))
 	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := corner
-			if a[i] != b[j] {
-				cost++
-			}
-			corner = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return spelling.Distance(a, b)
 }

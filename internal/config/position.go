@@ -10,6 +10,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"keyswitchd/internal/spelling"
 )
 
 // positions finds the line, from 1, of every table and key of a document that parses. The decoder gives
@@ -111,7 +113,7 @@ func unknown(key string) string {
 		if k[strings.LastIndexByte(k, '.')+1:] == last {
 			best, distance = k, 0
 		}
-		if d := editDistance(key, k); d < distance {
+		if d := spelling.Distance(key, k); d < distance {
 			best, distance = k, d
 		}
 	}
@@ -150,25 +152,4 @@ func keys() map[string]string {
 	}
 	walk("", reflect.TypeFor[file]())
 	return out
-}
-
-// editDistance is Levenshtein's, in bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
