@@ -59,6 +59,7 @@ func runDaemon(ctx context.Context, cfgPath string, stderr io.Writer) error {
 		return fmt.Errorf("run: reading WATCHDOG_USEC: %w", err)
 	}
 	bus := status.NewBus(nil)
+	news := make(chan struct{}, 1)
 	key := gpio.NewKey(board, cfg.Key)
 	c := &keyswitch.Controller{
 		Key:       key,
@@ -67,6 +68,10 @@ func runDaemon(ctx context.Context, cfgPath string, stderr io.Writer) error {
 		Permit:    keyswitch.PermitFile(filepath.Join(runtimeDir, "permit")),
 		Hardening: func() (hardening.Result, error) { return hardening.ReadResult(hardening.DefaultResultFile) },
 		Publish: func(s status.Status) {
+			select {
+			case news <- struct{}{}:
+			default:
+			}
 			bus.Publish(s)
 			notify(log, "STATUS="+s.Line())
 		},
@@ -100,6 +105,7 @@ func runDaemon(ctx context.Context, cfgPath string, stderr io.Writer) error {
 		})
 	})
 	wait.Go(func() { reload(beside, cfgPath, cfg, c, log) })
+	wait.Go(func() { rest(beside, news, log) })
 	err = c.Run(ctx)
 	notify(log, daemon.SdNotifyStopping)
 	return err
