@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,19 +80,34 @@ func must(t *testing.T, args ...string) string {
 	return out
 }
 
-// ask asks the daemon on the bus, without a process of its own.
-func ask() (status.Status, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	conn, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
-	if err != nil {
-		return status.Status{}, err
-	}
-	defer conn.Close()
-	return status.Ask(ctx, conn)
+// telephone keeps one connection to the bus, because making one for each question takes more than the question itself.
+var telephone struct {
+	mu   sync.Mutex
+	conn *dbus.Conn
 }
 
-// status asks and has the answer judged.
+// ask asks the daemon on the bus, without a process of its own.
+func ask() (status.Status, error) {
+	telephone.mu.Lock()
+	defer telephone.mu.Unlock()
+	if telephone.conn == nil {
+		conn, err := dbus.ConnectSystemBus()
+		if err != nil {
+			return status.Status{}, err
+		}
+		telephone.conn = conn
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	s, err := status.Ask(ctx, telephone.conn)
+	if err != nil {
+		telephone.conn.Close() // the next question is asked on a new one: this may be what was wrong
+		telephone.conn = nil
+	}
+	return s, err
+}
+
+// statusIs asks and has the answer judged.
 func statusIs(what string, right func(status.Status) bool) condition {
 	return func() error {
 		s, err := ask()

@@ -15,6 +15,7 @@ import (
 func TestLineHeldByAnother(t *testing.T) {
 	begin(t)
 	turn(t, true)
+	await(t, "open", opened())
 	must(t, "systemctl", "stop", "keyswitchd")
 	other := exec.Command("gpiomon", "--consumer=doorbell", "GPIO17")
 	if err := other.Start(); err != nil {
@@ -90,7 +91,7 @@ func TestChipVanishes(t *testing.T) {
 	})
 	plug("0")
 	await(t, "closed for a fault", all(silent(22), statusIs("a fault", func(s status.Status) bool {
-		return s.Key == "fault" && s.Fault && !s.Open && s.SSH == "inactive" && contains(s.Reason, "GPIO17") && s.LEDError != ""
+		return s.Key == "fault" && s.Fault && !s.Open && s.SSH == "inactive" && contains(s.Reason, "gpio: ") && s.LEDError != ""
 	})))
 	plug("1")
 	turn(t, false)

@@ -71,7 +71,7 @@ func watch(out io.Writer) int {
 		conn, err := net.Dial("tcp", [...]string{"127.0.0.1:22", "[::1]:22"}[n%2])
 		k.End = clock()
 		if err != nil {
-			time.Sleep(2 * time.Millisecond) // there is one processor for all
+			time.Sleep(4 * time.Millisecond) // there is one processor for all
 			continue
 		}
 		conn.Close()
@@ -79,7 +79,7 @@ func watch(out io.Writer) int {
 		if err := tell.Encode(k); err != nil {
 			return 1
 		}
-		time.Sleep(20 * time.Millisecond) // each connection costs sshd a process
+		time.Sleep(60 * time.Millisecond) // each connection costs sshd a process
 	}
 }
 
