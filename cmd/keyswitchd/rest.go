@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,6 +46,11 @@ func rest(ctx context.Context, news <-chan struct{}, log *slog.Logger) {
 // unmapCode lets go of the pages of this program's file, most of which were needed at the start only. The kernel keeps them
 // cached for as long as it likes, and maps them again, by 16, when they are touched.
 func unmapCode() error {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || !slices.Contains(info.Settings, debug.BuildSetting{Key: "-buildmode", Value: "exe"}) {
+		// In a position-independent program, what can't be written now may hold what the loader wrote before.
+		return nil
+	}
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return err
