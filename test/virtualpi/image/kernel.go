@@ -42,6 +42,15 @@ func (c *Cache) makeKernel(ctx context.Context, k Kernel, dir string) error {
 	if err := c.step(ctx, "unpacking "+k.Source, unpack); err != nil {
 		return err
 	}
+	for _, m := range k.Mend {
+		there, err := m.apply(src)
+		if err != nil {
+			return err
+		}
+		if !there {
+			c.say("the piece to mend is not in %s: mended by Debian? Then take it out of the recipe", m.File)
+		}
+	}
 	target := func(args ...string) *exec.Cmd {
 		cmd := exec.Command("/usr/bin/make", append([]string{"ARCH=um"}, args...)...)
 		cmd.Dir = src
@@ -79,6 +88,23 @@ func (c *Cache) makeKernel(ctx context.Context, k Kernel, dir string) error {
 		return fmt.Errorf("image: making the kernel: %w", err)
 	}
 	return os.RemoveAll(src)
+}
+
+// apply mends the source in src, and says whether the piece was there, once. If it wasn't, nothing is changed: a kernel that
+// Debian has mended needs no more.
+func (m Mend) apply(src string) (there bool, err error) {
+	path := filepath.Join(src, m.File)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return false, fmt.Errorf("image: mending the kernel: %w", err)
+	}
+	if strings.Count(string(b), m.Old) != 1 {
+		return false, nil
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(b), m.Old, m.New, 1)), 0o644); err != nil {
+		return false, fmt.Errorf("image: mending the kernel: %w", err)
+	}
+	return true, nil
 }
 
 // configure applies the recipe to a .config.

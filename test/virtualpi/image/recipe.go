@@ -22,7 +22,11 @@ type Kernel struct {
 	Source  string   // Debian package with the source, and the name of its archive in /usr/src
 	Enable  []string // options without CONFIG_, set to y after ARCH=um's x86_64_defconfig
 	Disable []string // options set to n, to build and boot faster
+	Mend    []Mend   // mistakes in the source that the virtual Pi runs into
 }
+
+// Mend replaces a piece of one file of the kernel's source, if it is there exactly once.
+type Mend struct{ File, Old, New string }
 
 // Root is the recipe of a root file system.
 type Root struct {
@@ -65,6 +69,13 @@ func KernelRecipe() Kernel {
 			BLK_DEV_NBD ISO9660_FS REISERFS_FS NETWORK_FILESYSTEMS MISC_FILESYSTEMS QUOTA IOSCHED_BFQ MQ_IOSCHED_KYBER
 			PTP_1588_CLOCK PPS CRYPTO_HW IOMMU_SUPPORT PCI_QUIRKS PCIEASPM VHOST_MENU BINFMT_MISC PM SUSPEND
 			LEGACY_PTYS BSD_PROCESS_ACCT MCONSOLE XTERM_CHAN PORT_CHAN`),
+		// A process that is killed while it forks leaves a marker (XA_ZERO_ENTRY) in the child's list of mappings, and
+		// User-mode Linux takes that for a mapping: a panic at address 0x40e.
+		Mend: []Mend{{
+			File: "arch/um/kernel/tlb.c",
+			Old:  "\tfor_each_vma(vmi, vma)\n\t\tum_tlb_mark_sync(",
+			New:  "\tfor_each_vma(vmi, vma)\n\t\tif (!xa_is_zero(vma))\n\t\t\tum_tlb_mark_sync(",
+		}},
 	}
 }
 
