@@ -81,7 +81,7 @@ test: packages lint
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "gofmt would change these files"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags e2e,virtualpi,bench ./...
+	$(GO) vet ./... && $(GO) vet -tags e2e,virtualpi,inside ./...
 
 # One call for all, before anything runs side by side.
 packages:
@@ -105,10 +105,12 @@ pi: $(VIRTUALPI)
 # go test runs two packages side by side, each in a machine of its own.
 test-pi: $(VIRTUALPI) image
 	KEYSWITCHD_IMAGE=$(IMAGE) $(PI_TEST) -tags virtualpi ./test/virtualpi/... ./test/power/...
-	$(PI_TEST) -tags e2e -exec '$(VIRTUALPI) exec -install $(IMAGE)' ./test/e2e/... ./sshctl/e2e/...
+	$(PI_TEST) -tags e2e,inside -exec '$(VIRTUALPI) exec -install $(IMAGE)' ./test/e2e ./sshctl/e2e ./test/virtualpi/smoke
 
+# Beside bare systemctl, in one virtual Pi. It wants a quiet machine; compare ratios.
 bench: $(VIRTUALPI) image all
-	KEYSWITCHD_IMAGE=$(IMAGE) $(PI_TEST) -v -tags bench ./test/bench/...
+	@$(GO) run -exec '$(VIRTUALPI) exec -install $(IMAGE)' ./test/bench \
+		-sizes build/keyswitchd-linux-arm64,build/keyswitchd-linux-arm,build/keyswitchd-linux-amd64 $(ARGS)
 
 clean:
 	rm -rf $(BUILD)
