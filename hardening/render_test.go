@@ -94,7 +94,7 @@ func TestRecordedEffective(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				e, err := parseEffective(string(text))
+				e, err := ParseValues(string(text))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -37,7 +37,14 @@ type configFile struct {
 	inMatch bool // drawn in by an Include in a Match block
 	mode    uint32
 	safe    bool // nobody but root, or whoever runs this, can change it
+	draws   []draw
+
+	lines  []line // see tree.lines
+	parsed bool
 }
+
+// draw is a file that an Include line draws in.
+type draw struct{ line, file int }
 
 // readTree reads sshd_config and, by its Include lines, all that it draws in. An Include in a Match block
 // counts like any other. Whatever can't be read is an error: sshd might read it.
@@ -57,7 +64,8 @@ func (t *tree) read(file string, depth int, inMatch bool) error {
 	if bytes.IndexByte(content, 0) >= 0 {
 		return fmt.Errorf("hardening: reading %s: it holds a NUL byte, so it is no text; move it away", file)
 	}
-	t.files = append(t.files, configFile{file, content, inMatch, state.Permissions(), state.Safe()})
+	t.files = append(t.files, configFile{path: file, content: content, inMatch: inMatch, mode: state.Permissions(), safe: state.Safe()})
+	self := len(t.files) - 1
 	if t.bytes += len(content); t.bytes > treeLimit || len(t.files) > treeFiles {
 		return fmt.Errorf("hardening: reading %s: sshd_config draws in more than %d files or %d MB; check its Include lines", file, treeFiles, treeLimit>>20)
 	}
@@ -78,7 +86,7 @@ func (t *tree) read(file string, depth int, inMatch bool) error {
 			t.hostKeys = append(t.hostKeys, args...)
 		case "include":
 			for _, pattern := range args {
-				if err := t.include(pattern, depth, inMatch); err != nil {
+				if err := t.include(pattern, depth, inMatch, self, number); err != nil {
 					return fmt.Errorf("%w (included by %s:%d)", err, file, number)
 				}
 			}
@@ -87,7 +95,7 @@ func (t *tree) read(file string, depth int, inMatch bool) error {
 	return nil
 }
 
-func (t *tree) include(pattern string, depth int, inMatch bool) error {
+func (t *tree) include(pattern string, depth int, inMatch bool, self, number int) error {
 	if !path.IsAbs(pattern) {
 		if strings.HasPrefix(pattern, "~") {
 			return fmt.Errorf("hardening: Include %s: write the whole path, without ~", pattern)
@@ -99,6 +107,7 @@ func (t *tree) include(pattern string, depth int, inMatch bool) error {
 		return fmt.Errorf("hardening: Include %s: %w", pattern, err)
 	}
 	for _, name := range names {
+		t.files[self].draws = append(t.files[self].draws, draw{number, len(t.files)})
 		if err := t.read(name, depth+1, inMatch); err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func (o *Options) verify(ctx context.Context, list []directive, t *tree) []strin
 }
 
 // blame names the line that made the difference, as far as a plain search finds it.
-func (o *Options) blame(d directive, e effective, t *tree) string {
+func (o *Options) blame(d directive, e Values, t *tree) string {
 	for _, arg := range o.SSHDArgs {
 		if strings.Contains(strings.ToLower(arg), strings.ToLower(d.keyword)) || d.keyword == "Port" && strings.HasPrefix(arg, "-p") {
 			return "; set by sshd's own arguments (SSHD_OPTS in /etc/default/ssh): " + arg
@@ -93,12 +93,12 @@ func (o *Options) connections() []string {
 	return who
 }
 
-func (o *Options) ask(ctx context.Context, args []string) (effective, error) {
+func (o *Options) ask(ctx context.Context, args []string) (Values, error) {
 	out, err := o.run(ctx, o.SSHD, args...)
 	if err != nil {
 		return nil, fmt.Errorf("sshd: %s -T does not accept the configuration: %w", o.SSHD, out.explain(err))
 	}
-	return parseEffective(out.stdout)
+	return ParseValues(out.stdout)
 }
 
 // validateArgs admits only arguments of sshd whose effect `sshd -T` shows.
