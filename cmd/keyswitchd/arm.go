@@ -18,12 +18,13 @@ import (
 )
 
 func newArm(cfgPath *string) *cobra.Command {
-	var yes bool
+	var yes, evenIfLockedOut bool
 	cmd := &cobra.Command{
 		Use:   "arm",
 		Short: "Put SSH under the key: from now on it runs only while the key is on",
 		Long: "Put SSH under the key: install the interlock, prove the hardened configuration, start and enable the daemon.\n" +
-			"If anything fails, everything is put back. keyswitchd disarm undoes it.",
+			"If anything fails, everything is put back. keyswitchd disarm undoes it.\n" +
+			"It refuses if afterwards nobody could log in, or if a name, a group or an address of the policy isn't there.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := needRoot("arm"); err != nil {
@@ -43,6 +44,9 @@ func newArm(cfgPath *string) *cobra.Command {
 			if err := checkLines(board, cfg); err != nil {
 				return err
 			}
+			if err := lockedOut(cmd.ErrOrStderr(), cfg, evenIfLockedOut); err != nil {
+				return err
+			}
 			if !yes {
 				if err := ask(cmd.InOrStdin(), cmd.ErrOrStderr(), cfg); err != nil {
 					return err
@@ -52,6 +56,7 @@ func newArm(cfgPath *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask")
+	cmd.Flags().BoolVar(&evenIfLockedOut, "even-if-locked-out", false, "arm even if nobody could log in over SSH afterwards")
 	return cmd
 }
 
