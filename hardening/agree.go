@@ -178,8 +178,11 @@ func plainWord(keyword, text string) string {
 			return text + ":128"
 		}
 	case "loglevel":
-		if strings.EqualFold(text, "debug1") {
+		switch strings.ToLower(text) { // two names for one level each
+		case "debug1":
 			return "debug"
+		case "quiet":
+			return "silent"
 		}
 	case "permituserenvironment":
 		if l := strings.ToLower(text); l != "yes" && l != "no" {
