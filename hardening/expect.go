@@ -8,7 +8,8 @@ import (
 
 // Expected is what a policy means in the keywords of one sshd, for those who ask sshd by themselves.
 type Expected struct {
-	list []directive
+	policy Policy
+	list   []directive
 }
 
 // Expect asks the sshd of o what it supports, and changes nothing.
@@ -24,7 +25,7 @@ func Expect(ctx context.Context, o Options) (*Expected, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hardening: %w", err)
 	}
-	return &Expected{list}, nil
+	return &Expected{o.Policy, list}, nil
 }
 
 // Keywords are the governed keywords in lower case, as `sshd -T` prints them.
@@ -40,7 +41,7 @@ func (e *Expected) Keywords() []string {
 func (e *Expected) Shortfalls(v Values, c Connection) []string {
 	var lines []string
 	for _, d := range e.list {
-		if text := v.difference(d); text != "" {
+		if text := e.policy.shortfall(v, d, c); text != "" {
 			lines = append(lines, text)
 		}
 	}

@@ -20,6 +20,8 @@ type Result struct {
 	Problems []string  `json:"problems,omitempty"` // one line each, for people; none if Verified
 	Digest   string    `json:"digest,omitempty"`   // of everything it depended on; only if Verified
 	SSHD     string    `json:"sshd,omitempty"`     // "OpenSSH_9.2p1", "" if it isn't known
+	Warnings []string  `json:"warnings,omitempty"` // one line each: what holds, but will surprise somebody
+	Changes  []string  `json:"changes,omitempty"`  // what was changed to get there, one line each with its place; only of this run
 }
 
 // stored is the result file. The abilities are taken apart only when they are needed.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"keyswitchd/gpio"
+	"keyswitchd/hardening"
 	"keyswitchd/internal/config"
 	"keyswitchd/internal/interlock"
 )
@@ -66,8 +67,8 @@ func arm(ctx context.Context, w io.Writer, cfgPath string, cfg config.Config) er
 		return err
 	}
 	defer sd.Close()
-	err = interlock.DefaultMachine().Arm(ctx, sd, func(ctx context.Context) error {
-		return harden(ctx, cfgPath, cfg, hardenFlags{force: true})
+	err = machine(w).Arm(ctx, sd, func(ctx context.Context) error {
+		return harden(ctx, w, cfgPath, cfg, hardenFlags{force: true})
 	})
 	if err != nil {
 		return err
@@ -100,6 +101,14 @@ func ask(in io.Reader, w io.Writer, cfg config.Config) error {
 	return nil
 }
 
+// machine is this machine, where disarming also puts back what was hardened.
+func machine(w io.Writer) interlock.Machine {
+	m := interlock.DefaultMachine()
+	m.Hardened = func() (bool, error) { return hardening.Hardened(hardening.Options{}) }
+	m.Restore = func(ctx context.Context) error { return restore(ctx, w) }
+	return m
+}
+
 func newDisarm() *cobra.Command {
 	return &cobra.Command{
 		Use:   "disarm",
@@ -114,7 +123,7 @@ func newDisarm() *cobra.Command {
 				return err
 			}
 			defer sd.Close()
-			err = interlock.DefaultMachine().Disarm(cmd.Context(), sd)
+			err = machine(cmd.OutOrStdout()).Disarm(cmd.Context(), sd)
 			if errors.Is(err, interlock.ErrNotArmed) {
 				fmt.Fprintln(cmd.OutOrStdout(), "this machine is not armed; there is nothing to put back")
 				return nil
