@@ -112,7 +112,7 @@ func connect(m *Machine, n notes) {
 		}
 	}
 	if closed {
-		n.left("whether Raspberry Pi Connect is on for other accounts: that needs root")
+		n.left("whether Raspberry Pi Connect is on for other accounts: %s", needs())
 	}
 	slices.Sort(found)
 	switch {

@@ -46,7 +46,7 @@ func authorizedKeys(_ context.Context, m *Machine, n notes) {
 		left += privateKeys(m, n, a.Name, filepath.Join(a.Home, ".ssh"))
 	}
 	if left > 0 {
-		n.left("the .ssh folders of other accounts: that needs root")
+		n.left("the .ssh folders of other accounts: %s", needs())
 	}
 }
 

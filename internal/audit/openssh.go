@@ -75,7 +75,7 @@ func opensshAge(_ context.Context, m *Machine, n notes) {
 		closed = closed || errors.Is(err, fs.ErrPermission)
 	}
 	if closed {
-		n.left("whether the sshd that runs is the one that is installed: that needs root")
+		n.left("whether the sshd that runs is the one that is installed: %s", needs())
 	}
 }
 

@@ -32,13 +32,21 @@ func (m *Machine) textOrLeave(n notes, name string) string {
 // why is an error without the path of a test's tree, and with the usual way out.
 func why(err error) string {
 	if errors.Is(err, fs.ErrPermission) {
-		return "that needs root"
+		return needs()
 	}
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		return path.Err.Error()
 	}
 	return err.Error()
+}
+
+// needs is what to say of something that could not be looked at.
+func needs() string {
+	if os.Geteuid() == 0 {
+		return "it is closed even to root here"
+	}
+	return "that needs root"
 }
 
 func exists(path string) bool {

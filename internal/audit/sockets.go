@@ -45,7 +45,7 @@ func listeningSockets(_ context.Context, m *Machine, n notes) {
 	}
 	holders, complete := m.holders()
 	if !complete {
-		n.left("which programs listen: that needs root")
+		n.left("which programs listen: %s", needs())
 	}
 	said := map[string]bool{}
 	for _, s := range all {
@@ -58,7 +58,7 @@ func listeningSockets(_ context.Context, m *Machine, n notes) {
 		case known && p.unit != "":
 			who += " (" + p.unit + ")"
 		case !known && complete:
-			who = "the kernel" // NFS, WireGuard
+			who = "the kernel, or a program that can't be seen from here," // NFS, WireGuard; another container
 		case !known:
 			who = "some program"
 		}
