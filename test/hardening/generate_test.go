@@ -145,9 +145,6 @@ func (g *generator) directive(inMatch bool) string {
 		name = g.some(k.aliases)
 	}
 	text := k.values[g.IntN(len(k.values))].text
-	if k.name == "ForceCommand" { // the rest of the line as it stands
-		return g.word(name) + " " + text
-	}
 	args := []string{g.quoted(text)}
 	for k.splits && g.one(3) {
 		args = append(args, g.quoted(k.values[g.IntN(len(k.values))].text))
@@ -169,10 +166,16 @@ func (g *generator) match() string {
 		return g.word("Match") + g.space() + g.word("all")
 	}
 	names := []string{"User", "Group", "Address", "Host", "LocalAddress", "LocalPort"}
+	quote := func(s string) string {
+		if g.odd && g.one(6) {
+			return "\"" + s + "\""
+		}
+		return s
+	}
 	g.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	text := g.word("Match")
 	for _, name := range names[:1+g.IntN(5)/3] {
-		text += g.space() + g.word(name) + g.space() + g.some(criteria[name])
+		text += g.space() + g.word(name) + g.space() + quote(g.some(criteria[name]))
 	}
 	return text
 }
@@ -242,7 +245,7 @@ func (g *generator) indent() string {
 
 func (g *generator) trail() string {
 	if g.odd {
-		return g.of("", "", "", "", " ", "\t", " \t\f")
+		return g.of("", "", "", "", " ", "\t", " \t\f", " # why", "\t#")
 	}
 	return ""
 }

@@ -24,9 +24,13 @@ func SSHDRecipe(suite string) (SSHD, error) {
 	if _, err := RootRecipe(suite); err != nil {
 		return SSHD{}, err
 	}
+	packages := []string{"openssh-server", "openssh-client", "dash"}
+	if suite == Forky {
+		packages = append(packages, "ssh-audit") // bookworm's is of 2021 and knows no post-quantum key exchange
+	}
 	return SSHD{
 		Suite:    suite,
-		Packages: []string{"openssh-server", "openssh-client", "dash"},
+		Packages: packages,
 		Passwd: `root:x:0:0:root:/root:/bin/dash
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 sshd:x:101:65534::/run/sshd:/usr/sbin/nologin
