@@ -14,7 +14,9 @@ import (
 // warnings is what the start of SSH should tell beside the policy itself: what would lock the admin out. Every turn of the key
 // comes by here; it runs no program and takes about a millisecond. Whatever it finds, it keeps nothing closed.
 func warnings(_ context.Context, cfg config.Config) []string {
-	problems, err := lockoutMachine(cfg.Policy).Check(cfg.Policy)
+	m := lockoutMachine(cfg.Policy)
+	m.Addresses = nil // Harden itself looks at these
+	problems, err := m.Check(cfg.Policy)
 	if err != nil {
 		return []string{fmt.Sprintf("whether anybody can log in is not known: %v", err)}
 	}
@@ -44,6 +46,9 @@ func lockedOut(w io.Writer, cfg config.Config, evenIf bool) error {
 			return nil
 		}
 		return fmt.Errorf("arm: looking whether you would lock yourself out: %w; or arm with --even-if-locked-out", err)
+	}
+	for _, line := range cfg.Policy.Advice() {
+		fmt.Fprintf(w, "note: %s\n", line)
 	}
 	refused := 0
 	for _, p := range problems {

@@ -134,6 +134,10 @@ func TestFindings(t *testing.T) {
 		}, "policy", Critical, "no sshd"},
 		{"bad: passwords", func(m *machine) { m.Policy.Passwords = true }, "choices", Warning, "passwords are admitted"},
 		{"bad: root login", func(m *machine) { m.Policy.RootLogin = hardening.RootKeysOnly }, "choices", Warning, "root may log in"},
+		{"bad: an exception", func(m *machine) {
+			yes := true
+			m.Policy.Match = []hardening.Exception{{Criterion: "User backup", Passwords: &yes}}
+		}, "choices", Warning, "User backup"},
 		{"bad: anybody", func(*machine) {}, "choices", Info, "every account that has a key"},
 		{"bad: locked out", func(m *machine) { m.LockedOut = func() ([]string, error) { return []string{"nobody can"}, nil } }, "lockout", Warning, "nobody can"},
 

@@ -51,6 +51,13 @@ func policyChoices(_ context.Context, m *Machine, n notes) {
 	if p.AgentForwarding || p.X11Forwarding || p.TCPForwarding != hardening.ForwardNo || p.StreamForwarding != hardening.ForwardNo || p.Tunnel != hardening.TunnelNo {
 		n.add(Info, "tcp-forwarding, stream-forwarding, agent-forwarding, x11-forwarding and tunnel in [hardening]; leave out what nobody uses", "something may be forwarded through SSH")
 	}
+	for _, e := range p.Match {
+		severity := Info
+		if e.Passwords != nil && *e.Passwords || e.RootLogin != nil && *e.RootLogin != hardening.RootNo {
+			severity = Warning
+		}
+		n.add(severity, "take the [[hardening.match]] out when nobody needs it any more", "an exception loosens the policy for some connections (%s)", e.Criterion)
+	}
 	if p.Profile != hardening.Strict {
 		n.add(Info, `profile = "strict" in [hardening], if all clients are from 2021 or later`, "older algorithms are admitted beside post-quantum ones (profile %q)", p.Profile)
 	}

@@ -38,7 +38,7 @@ type Machine struct {
 	// Settings are sshd's keywords, in lower case, as the files have them for one account. Only those are looked at that no
 	// policy governs.
 	Settings func(account string) (map[string][]string, error)
-	// Addresses are the machine's own, link-local ones with their zone.
+	// Addresses are the machine's own, link-local ones with their zone. nil: the listen addresses are not looked at.
 	Addresses func() ([]netip.Addr, error)
 }
 
@@ -105,12 +105,21 @@ func (c *check) anybody() error {
 		unsure = true
 		reasons = append(reasons, "accounts from "+strings.Join(c.book.Elsewhere, ", ")+" are not known here")
 	}
+	if slices.ContainsFunc(c.policy.Match, loosens) {
+		unsure = true
+		reasons = append(reasons, "an exception of [[hardening.match]] may let somebody in from somewhere")
+	}
 	what := "nobody can log in over SSH"
 	if unsure {
 		what = "it is not certain that anybody can log in over SSH"
 	}
 	c.add(unsure, c.advice(first), "%s (%s)", what, strings.Join(reasons, ". "))
 	return nil
+}
+
+// loosens reports whether an exception admits a proof or an account that the policy doesn't.
+func loosens(e hardening.Exception) bool {
+	return e.Passwords != nil && *e.Passwords || e.RootLogin != nil && *e.RootLogin != hardening.RootNo
 }
 
 // candidates are the accounts that somebody could work in, most likely ones first.
@@ -180,7 +189,7 @@ func (c *check) names() {
 // listen looks whether the machine has the addresses. sshd leaves out those that it can't have, and doesn't start if
 // that leaves none.
 func (c *check) listen() error {
-	if len(c.policy.Listen) == 0 {
+	if len(c.policy.Listen) == 0 || c.Addresses == nil {
 		return nil
 	}
 	own, err := c.Addresses()
@@ -189,7 +198,7 @@ func (c *check) listen() error {
 	}
 	for _, text := range c.policy.Listen {
 		addr, err := netip.ParseAddr(text)
-		if err != nil || addr.IsUnspecified() || slices.Contains(own, addr) {
+		if err != nil || addr.IsUnspecified() || addr.IsLoopback() || slices.Contains(own, addr) {
 			continue // an address that is none, Policy.Validate has refused
 		}
 		why := "no interface of this machine has it now"

@@ -212,6 +212,11 @@ func TestLockedOut(t *testing.T) {
 			m.policy.AllowUsers = []string{"pi", "bob"}
 			m.write("etc/nsswitch.conf", "passwd: files ldap\n", 0o644)
 		}, `names "bob"`, true},
+		{"unsure: an exception", func(m *machine) {
+			m.remove(piKeys)
+			yes := true
+			m.policy.Match = []hardening.Exception{{Criterion: "User pi", Passwords: &yes}}
+		}, "may let somebody in", true},
 		{"unsure: keys from a program", func(m *machine) {
 			m.remove(piKeys)
 			m.settings["authorizedkeyscommand"] = []string{"/usr/bin/sss_ssh_authorizedkeys"}
@@ -238,7 +243,7 @@ func TestLockedOut(t *testing.T) {
 		{"fine: by group", func(m *machine) { m.policy.AllowGroups = []string{"ssh"} }, "", false},
 		{"fine: expires later", func(m *machine) { m.write("etc/shadow", "pi:$y$a:20000:0:99999:7::25000:\n", 0o600) }, "", false},
 		{"fine: passwords on", func(m *machine) { m.policy.Passwords = true; m.remove(piKeys) }, "", false},
-		{"fine: addresses", func(m *machine) { m.policy.Listen = []string{"192.0.2.7", "fe80::1%eth0", "::"} }, "", false},
+		{"fine: addresses", func(m *machine) { m.policy.Listen = []string{"192.0.2.7", "fe80::1%eth0", "::", "127.0.0.2"} }, "", false},
 		{"fine: methods", func(m *machine) { m.settings["authenticationmethods"] = []string{"publickey,password publickey"} }, "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
