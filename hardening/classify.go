@@ -88,6 +88,10 @@ func (t *tree) blockOf(l line) int {
 	return 0
 }
 
+// lastWins are the keywords of which some release takes the last line: MaxStartups and PerSourceNetBlockSize up to 10.0,
+// PerSourceMaxStartups in 9.2 (servconf.c writes them into the options without a look at what is there).
+var lastWins = map[string]bool{"maxstartups": true, "persourcemaxstartups": true, "persourcenetblocksize": true}
+
 // weigh is for a line that counts for every connection.
 func (o *Options) weigh(d directive, l line, ours bool) (class, string) {
 	value := strings.Join(l.args, " ")
@@ -114,7 +118,7 @@ func (o *Options) weigh(d directive, l line, ours bool) (class, string) {
 	if d.same([]string{plainWord(alias(l.keyword), value)}) {
 		return harmless, ""
 	}
-	if alias(l.keyword) == "maxstartups" { // servconf.c up to 10.0 scans every line into the options
+	if lastWins[alias(l.keyword)] {
 		return additive, said + ", and many releases of sshd take the last one, not the first; the policy wants " + d.want
 	}
 	if ours && len(d.args) > 0 {

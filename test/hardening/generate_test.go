@@ -46,11 +46,12 @@ type generator struct {
 	tree tree
 	odd  bool // unusual syntax
 	bad  bool // lines that sshd refuses
+	old  bool // OpenSSH before 9.8
 }
 
-// generate is the tree of a seed.
-func generate(seed uint64) *tree {
-	g := &generator{Rand: rand.New(rand.NewPCG(seed, 3)), tree: tree{text: map[string]string{}}}
+// generate is the tree of a seed. What old releases don't know is left out for them.
+func generate(seed uint64, old bool) *tree {
+	g := &generator{old: old, Rand: rand.New(rand.NewPCG(seed, 3)), tree: tree{text: map[string]string{}}}
 	g.odd = g.one(2)
 	g.bad = g.one(8)
 	g.tree.put(mainFile, "") // comes first
@@ -137,7 +138,7 @@ func (g *generator) include(depth int) string {
 // directive is one line that sets something, or "" if nothing fits.
 func (g *generator) directive(inMatch bool) string {
 	k := keywords[g.IntN(len(keywords))]
-	if k.global && inMatch {
+	if k.global && inMatch || k.newer && g.old {
 		return ""
 	}
 	name := k.name
@@ -145,6 +146,12 @@ func (g *generator) directive(inMatch bool) string {
 		name = g.some(k.aliases)
 	}
 	text := k.values[g.IntN(len(k.values))].text
+	if k.name == "ForceCommand" { // the rest of the line as it stands
+		return g.word(name) + " " + text
+	}
+	if k.name == "PerSourcePenalties" { // each word counts by itself
+		return g.word(name) + g.gap() + text
+	}
 	args := []string{g.quoted(text)}
 	for k.splits && g.one(3) {
 		args = append(args, g.quoted(k.values[g.IntN(len(k.values))].text))

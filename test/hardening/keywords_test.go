@@ -14,6 +14,7 @@ type keyword struct {
 	global  bool // sshd refuses it in a Match block
 	adds    bool // several lines add up
 	splits  bool // several arguments of a line count one by one
+	newer   bool // from 9.8 on
 }
 
 // value is how a value is written and how `sshd -T` prints it.
@@ -29,7 +30,7 @@ func same(texts ...string) []value {
 
 var yesNo = same("yes", "no")
 
-// keywords is drawn from; the governed ones come twice as often as the others.
+// keywords is drawn from.
 var keywords = []keyword{
 	{name: "PermitRootLogin", values: []value{{"yes", "yes"}, {"no", "no"}, {"prohibit-password", "without-password"},
 		{"without-password", "without-password"}, {"forced-commands-only", "forced-commands-only"}}},
@@ -70,6 +71,10 @@ var keywords = []keyword{
 	{name: "PerSourceMaxStartups", values: same("none", "3"), global: true},
 	{name: "PerSourceNetBlockSize", values: []value{{"24:56", "24:56"}, {"8", "8:128"}}, global: true},
 	{name: "RequiredRSASize", values: same("1024", "4096")},
+	{name: "GSSAPIAuthentication", values: yesNo},
+	{name: "ListenAddress", values: same("127.0.0.1", "0.0.0.0", "::1", "127.0.0.1:2222", "[::1]:22", "192.168.1.1"), global: true, adds: true},
+	{name: "PerSourcePenalties", values: same("no", "yes", "crash:1", "max:3600 authfail:1s"), global: true, newer: true},
+	{name: "PerSourcePenaltyExemptList", values: same("10.0.0.0/8", "127.0.0.1,::1"), global: true, newer: true},
 
 	// Not of the policy: must stay as they are.
 	{name: "PrintMotd", values: yesNo, global: true},
@@ -88,8 +93,6 @@ var keywords = []keyword{
 	{name: "StreamLocalBindUnlink", values: yesNo},
 	{name: "AuthorizedKeysFile", values: same(".ssh/authorized_keys", ".ssh/keys", "none")},
 }
-
-const governedUpTo = "DenyGroups" // the last of the policy's
 
 // canonical finds a keyword by any of its names.
 func canonical(name string) (keyword, bool) {

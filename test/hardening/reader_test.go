@@ -10,6 +10,14 @@ import (
 	"keyswitchd/hardening"
 )
 
+// odd are the keywords of which some releases take the last line, or mix them, and of one number make what they like. Lines that
+// differ from the policy are taken out wherever they stand, so the reader need not know.
+var odd = map[string]bool{"maxstartups": true, "persourcemaxstartups": true, "persourcenetblocksize": true}
+
+// printedOddly are the keywords that sshd prints in a form that the table doesn't know: completed by the ports, with the quotes of the
+// file, with the defaults of what isn't set, or not at all.
+var printedOddly = map[string]bool{"listenaddress": true, "forcecommand": true, "persourcepenalties": true, "gssapiauthentication": true}
+
 // readerProblem compares the own reader with sshd before anything is changed; "" if they agree. accepted says whether
 // sshd takes the configuration.
 func (b *bench) readerProblem(c hardening.Connection, text string, refusal error) string {
@@ -27,9 +35,7 @@ func (b *bench) readerProblem(c hardening.Connection, text string, refusal error
 		return err.Error()
 	}
 	lines := hardening.Disagreements(own, asked, b.defaults)
-	// Up to 10.0, sshd scans every line of it into its options: the last wins, and one number leaves the rest as it was. Lines
-	// that differ from the policy are taken out wherever they stand, so the reader need not know.
-	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "maxstartups: ") })
+	lines = slices.DeleteFunc(lines, func(line string) bool { name, _, _ := strings.Cut(line, ":"); return odd[name] })
 	if len(lines) > 0 {
 		return "Disagreements: " + strings.Join(lines, "; ")
 	}
@@ -44,7 +50,7 @@ func (b *bench) compare(own hardening.Values, sshd map[string][]string) []string
 	var lines []string
 	for _, k := range keywords {
 		name := strings.ToLower(k.name)
-		if name == "maxstartups" { // see above
+		if odd[name] || printedOddly[name] {
 			continue
 		}
 		raw, set := own[name]

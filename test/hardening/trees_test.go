@@ -22,6 +22,7 @@ type bench struct {
 	plain    map[string][]string // the same, as printed
 	policies []policy
 	counts   map[string]int
+	old      bool // it has no PerSourcePenalties
 }
 
 // policy is one that trees are hardened with, and what it means to this release.
@@ -40,7 +41,7 @@ func TestTrees(t *testing.T) {
 		b := newBench(t)
 		t.Logf("%d trees from seed %d on", *trees, *seed)
 		for s := *seed; s < *seed+uint64(*trees); s++ {
-			tr := generate(s)
+			tr := generate(s, b.old)
 			problem := b.try(s, tr)
 			if problem == "" {
 				continue
@@ -72,6 +73,8 @@ func newBench(t testing.TB) *bench {
 		t.Fatal(err)
 	}
 	b.plain = printed(text)
+	_, known := b.plain["persourcepenalties"]
+	b.old = !known
 	if b.defaults, err = hardening.ParseValues(text); err != nil {
 		t.Fatal(err)
 	}
