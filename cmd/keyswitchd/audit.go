@@ -66,14 +66,7 @@ func auditMachine(cfgPath string) audit.Machine {
 		Units: audit.SystemdUnits, Addresses: lockout.Addresses, Interlocked: loadedInterlock}
 	if os.Geteuid() == 0 {
 		m.Holds = func(ctx context.Context) ([]string, error) { return policyProblems(ctx, cfgPath, cfg) }
-		m.LockedOut = func() ([]string, error) {
-			problems, err := lockoutMachine(cfg.Policy).Check(cfg.Policy)
-			var out []string
-			for _, p := range problems {
-				out = append(out, p.String())
-			}
-			return out, err
-		}
+		m.LockedOut = func() ([]lockout.Problem, error) { return lockoutMachine(cfg.Policy).Check(cfg.Policy) }
 	}
 	return m
 }

@@ -15,6 +15,7 @@ import (
 
 	"keyswitchd/hardening"
 	"keyswitchd/internal/accounts"
+	"keyswitchd/internal/lockout"
 )
 
 // Severity says how much a finding matters.
@@ -98,7 +99,7 @@ type Machine struct {
 	// Holds asks sshd whether its configuration has the policy; it returns what falls short of it.
 	Holds func(ctx context.Context) ([]string, error)
 	// LockedOut is what would lock the admin out.
-	LockedOut func() ([]string, error)
+	LockedOut func() ([]lockout.Problem, error)
 	// Units asks systemd for its units, those included that are only files.
 	Units func(ctx context.Context) ([]Unit, error)
 	// Interlocked asks systemd whether a unit is loaded with the interlock; false for one that isn't loaded at all.

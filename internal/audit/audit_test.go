@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"keyswitchd/hardening"
+	"keyswitchd/internal/lockout"
 )
 
 // made by libxcrypt's crypt(3), for "raspberry".
@@ -34,7 +35,7 @@ type machine struct {
 func newMachine(t *testing.T) *machine {
 	m := &machine{t: t, Machine: Machine{Root: t.TempDir(), Now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), Policy: hardening.DefaultPolicy(),
 		Holds:       func(context.Context) ([]string, error) { return nil, nil },
-		LockedOut:   func() ([]string, error) { return nil, nil },
+		LockedOut:   func() ([]lockout.Problem, error) { return nil, nil },
 		Units:       func(context.Context) ([]Unit, error) { return []Unit{{Name: "ssh.service", Active: true}}, nil },
 		Interlocked: func(context.Context, string) (bool, bool, error) { return true, true, nil },
 		Addresses:   func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("192.0.2.7")}, nil },
@@ -139,7 +140,11 @@ func TestFindings(t *testing.T) {
 			m.Policy.Match = []hardening.Exception{{Criterion: "User backup", Passwords: &yes}}
 		}, "choices", Warning, "User backup"},
 		{"bad: anybody", func(*machine) {}, "choices", Info, "every account that has a key"},
-		{"bad: locked out", func(m *machine) { m.LockedOut = func() ([]string, error) { return []string{"nobody can"}, nil } }, "lockout", Warning, "nobody can"},
+		{"bad: locked out", func(m *machine) {
+			m.LockedOut = func() ([]lockout.Problem, error) {
+				return []lockout.Problem{{What: "nobody can", Do: "this"}}, nil
+			}
+		}, "lockout", Warning, "nobody can"},
 
 		{"bad: not armed", func(m *machine) { m.remove("etc/systemd/system") }, "interlock", Critical, "no key guards SSH"},
 		{"bad: one unit is left out", func(m *machine) { m.remove("etc/systemd/system/ssh.socket.d") }, "interlock", Critical, "no key guards SSH"},
@@ -250,7 +255,7 @@ func TestFindings(t *testing.T) {
 		{"bad: keys that others can write", func(m *machine) { m.write("home/ann/.ssh/authorized_keys", "ssh-ed25519 AAAA x\n", 0o666) }, "keys", Warning, "sshd ignores it"},
 		{"fine: keys", func(m *machine) {
 			m.write("home/ann/.ssh/authorized_keys", "# x\nssh-ed25519 AAAA x\nssh-rsa AAAA y\n", 0o600)
-		}, "keys", Info, "2 keys open the account ann"},
+		}, "keys", Info, "holds 2 keys to the account ann"},
 		{"bad: a private key for all", func(m *machine) { m.write("home/ann/.ssh/id_rsa", "x", 0o644) }, "keys", Warning, "can be read by others"},
 		{"bad: no host keys", func(m *machine) { m.remove("etc/ssh/ssh_host_ed25519_key.pub") }, "host-keys", Warning, "no host keys"},
 		{"bad: a broken host key", func(m *machine) { m.write("etc/ssh/ssh_host_rsa_key.pub", "ssh-rsa what\n", 0o644) }, "host-keys", Warning, "holds no key"},

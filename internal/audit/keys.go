@@ -38,9 +38,12 @@ func authorizedKeys(_ context.Context, m *Machine, n notes) {
 			if count == 0 {
 				continue
 			}
-			n.add(Info, "look whether all of them are still wanted: "+file, "%d keys open the account %s (%s)", count, a.Name, file)
-			if err := lockout.StrictModes(m.Root, file, a, m.book); err != nil {
-				n.add(Warning, "chmod go-w or chown it", "%s is not %s's alone, so sshd ignores it: %s", file, a.Name, err)
+			n.add(Info, "look whether all of them are still wanted", "%s holds %d keys to the account %s", file, count, a.Name)
+			var mode *lockout.ModeError
+			if err := lockout.StrictModes(m.Root, file, a, m.book); errors.As(err, &mode) {
+				n.add(Warning, mode.Do, "%s is not %s's alone, so sshd ignores it: %s", file, a.Name, mode)
+			} else if err != nil {
+				n.left("%s: %s", file, why(err))
 			}
 		}
 		left += privateKeys(m, n, a.Name, filepath.Join(a.Home, ".ssh"))

@@ -74,6 +74,6 @@ func lockedOut(_ context.Context, m *Machine, n notes) {
 		n.left("%s", why(err))
 	}
 	for _, p := range problems {
-		n.add(Warning, "as it says", "%s", p)
+		n.add(Warning, p.Do, "%s", p.What)
 	}
 }

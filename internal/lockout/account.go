@@ -16,6 +16,7 @@ type verdict struct {
 	unsure bool   // it may work in a way that can't be seen from here
 	nearly bool   // only the key is missing
 	why    string // if it isn't fine
+	do     string // the command that mends it, if it is that simple
 }
 
 func no(format string, args ...any) verdict { return verdict{why: fmt.Sprintf(format, args...)} }

@@ -32,16 +32,20 @@ func (c *check) keys(a accounts.Account, settings map[string][]string) verdict {
 		names = strings.Fields(keysFiles)
 	}
 	var reasons []string
+	do := ""
 	for _, name := range names {
 		if name == "none" {
 			continue
 		}
 		file := expand(name, a)
-		why := c.keysFile(file, a)
+		why, mend := c.keysFile(file, a)
 		if why == "" {
 			return verdict{fine: true}
 		}
 		reasons = append(reasons, file+" "+why)
+		if do == "" {
+			do = mend
+		}
 	}
 	for _, keyword := range []string{"authorizedkeyscommand", "trustedusercakeys"} {
 		if v := words(settings[keyword]); len(v) > 0 && v[0] != "none" {
@@ -54,7 +58,7 @@ func (c *check) keys(a accounts.Account, settings map[string][]string) verdict {
 	if c.policy.Passwords && a.UID != 0 {
 		reasons = append(reasons, "no password works")
 	}
-	return no("no key: %s", strings.Join(reasons, ", "))
+	return verdict{why: "no key: " + strings.Join(reasons, ", "), do: do}
 }
 
 // expand is sshd's authorized_keys_file: tokens, and names relative to the home directory.
@@ -66,22 +70,27 @@ func expand(name string, a accounts.Account) string {
 	return name
 }
 
-// keysFile returns "" if one line of the file lets the account in, else why none does.
-func (c *check) keysFile(file string, a accounts.Account) string {
+// keysFile returns "" if one line of the file lets the account in, else why none does, and the command for it if there is one.
+func (c *check) keysFile(file string, a accounts.Account) (why, do string) {
 	content, _, err := folder.ReadRegular(unix.AT_FDCWD, filepath.Join(c.Root, file), 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "is not there"
+		return "is not there", ""
 	case err != nil:
-		return "can't be read (" + err.Error() + ")"
+		return "can't be read (" + err.Error() + ")", ""
 	}
-	if err := StrictModes(c.Root, file, a, c.book); err != nil {
-		return "is ignored by sshd: " + err.Error()
+	var mode *ModeError
+	if err := StrictModes(c.Root, file, a, c.book); errors.As(err, &mode) {
+		return "is ignored by sshd: " + err.Error(), mode.Do
+	} else if err != nil {
+		return "is ignored by sshd: " + err.Error(), ""
 	}
-	if err := readable(c.Root, file, a, c.book); err != nil {
-		return "is closed to its owner: " + err.Error()
+	if err := readable(c.Root, file, a, c.book); errors.As(err, &mode) {
+		return "is closed to its owner: " + err.Error(), mode.Do
+	} else if err != nil {
+		return "is closed to its owner: " + err.Error(), ""
 	}
-	return c.lines(content, a.UID == 0 && c.policy.RootLogin == hardening.RootForcedCommands)
+	return c.lines(content, a.UID == 0 && c.policy.RootLogin == hardening.RootForcedCommands), ""
 }
 
 // lines returns "" if one line is a key that this policy accepts, else what is wrong with the last that is none. forced

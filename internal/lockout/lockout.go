@@ -77,7 +77,7 @@ func (c *check) add(unsure bool, do, what string, args ...any) {
 func (c *check) anybody() error {
 	var reasons []string
 	var first accounts.Account
-	unsure := false
+	unsure, do := false, ""
 	list := c.candidates()
 	for i, a := range list {
 		if i == askLimit {
@@ -94,6 +94,9 @@ func (c *check) anybody() error {
 		}
 		if first.Name == "" || v.nearly {
 			first = a
+		}
+		if do == "" {
+			do = v.do
 		}
 		unsure = unsure || v.unsure
 		reasons = append(reasons, a.Name+": "+v.why)
@@ -113,7 +116,10 @@ func (c *check) anybody() error {
 	if unsure {
 		what = "it is not certain that anybody can log in over SSH"
 	}
-	c.add(unsure, c.advice(first), "%s (%s)", what, strings.Join(reasons, ". "))
+	if do == "" {
+		do = c.advice(first)
+	}
+	c.add(unsure, do, "%s (%s)", what, strings.Join(reasons, ". "))
 	return nil
 }
 
@@ -151,9 +157,8 @@ func (c *check) advice(a accounts.Account) string {
 		return "make an account: adduser NAME; then put its public key where sshd looks: ssh-copy-id NAME@THIS-MACHINE"
 	}
 	file := filepath.Join(a.Home, ".ssh/authorized_keys")
-	return fmt.Sprintf("put your public key into %s, from your own computer with ssh-copy-id %s@THIS-MACHINE while passwords still work, or here: "+
-		"install -d -m 0700 -o %[2]s -g %[3]d %[4]s && echo 'ssh-ed25519 AAAA... you' >> %[1]s && chown %[2]s %[1]s && chmod 0600 %[1]s",
-		file, a.Name, a.GID, filepath.Dir(file))
+	return fmt.Sprintf("put your public key into %s: from your own computer with ssh-copy-id %s@THIS-MACHINE while passwords still work, or here with "+
+		"install -d -m 0700 -o %[2]s %[3]s && install -m 0600 -o %[2]s YOUR-KEY.pub %[1]s", file, a.Name, filepath.Dir(file))
 }
 
 // names looks at allow-users, deny-users and allow-groups.

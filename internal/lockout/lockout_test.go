@@ -275,6 +275,22 @@ func TestLockedOut(t *testing.T) {
 	}
 }
 
+// Where one command is enough, that is the advice.
+func TestAdvice(t *testing.T) {
+	m := newMachine(t)
+	m.chmod("home/pi", 0o777)
+	got, err := m.check()
+	if err != nil || len(got) != 1 || got[0].Do != "chmod go-w /home/pi" {
+		t.Errorf("%v %v", got, err)
+	}
+	m.chmod("home/pi", 0o755)
+	m.remove(piKeys)
+	got, err = m.check()
+	if err != nil || len(got) != 1 || !strings.Contains(got[0].Do, "ssh-copy-id pi@") {
+		t.Errorf("%v %v", got, err)
+	}
+}
+
 // group gives a file to pi's group 1000, where only root can; for others it is their own group that /etc/group gets.
 func (m *machine) group(name string) {
 	m.t.Helper()

@@ -11,6 +11,16 @@ import (
 	"keyswitchd/internal/accounts"
 )
 
+// ModeError is a file or directory that others can change or its owner can't read.
+type ModeError struct {
+	Path string
+	Why  string // "can be written by everybody (0777)"
+	Do   string // the command that mends it
+}
+
+// Error is the path with what is wrong.
+func (e *ModeError) Error() string { return e.Path + " " + e.Why }
+
 // StrictModes returns why sshd with StrictModes would not use a file of the account (safe_path of OpenSSH's misc.c), or
 // nil. The file and every directory above it, up to the home directory or the root, must belong to the account or to
 // root and be writable by nobody else. The path is below root.
@@ -35,8 +45,8 @@ func StrictModes(root, file string, a accounts.Account, book *accounts.Book) err
 		if at == real && !info.Mode().IsRegular() {
 			return fmt.Errorf("%s is no regular file", show(top, at))
 		}
-		if err := secure(info, a, book); err != nil {
-			return fmt.Errorf("%s %w", show(top, at), err)
+		if why, do := secure(info, a, book); why != "" {
+			return &ModeError{show(top, at), why, do + " " + show(top, at)}
 		}
 		if at == home && at != real || at == top || at == "/" {
 			return nil
@@ -56,20 +66,20 @@ func show(top, path string) string {
 }
 
 // secure is secure_permissions of Debian's openssh (user-group-modes.patch): beside OpenSSH's own rule, the group may
-// write if nobody but the owner is in it, as useradd makes it.
-func secure(info os.FileInfo, a accounts.Account, book *accounts.Book) error {
+// write if nobody but the owner is in it, as useradd makes it. It returns what is wrong and the command for it.
+func secure(info os.FileInfo, a accounts.Account, book *accounts.Book) (why, do string) {
 	st := info.Sys().(*syscall.Stat_t)
 	mode := info.Mode().Perm()
 	if st.Uid != 0 && st.Uid != a.UID {
-		return fmt.Errorf("belongs to user id %d; chown %s it", st.Uid, a.Name)
+		return fmt.Sprintf("belongs to user id %d", st.Uid), "chown " + a.Name
 	}
 	if mode&0o002 != 0 {
-		return fmt.Errorf("can be written by everybody (%04o); chmod go-w it", mode)
+		return fmt.Sprintf("can be written by everybody (%04o)", mode), "chmod go-w"
 	}
 	if mode&0o020 != 0 && !alone(st.Uid, st.Gid, a, book) {
-		return fmt.Errorf("can be written by its group (%04o); chmod g-w it", mode)
+		return fmt.Sprintf("can be written by its group (%04o)", mode), "chmod g-w"
 	}
-	return nil
+	return "", ""
 }
 
 // alone reports whether the group has exactly one member: the account that owns the file.
@@ -131,7 +141,8 @@ func readable(root, file string, a accounts.Account, book *accounts.Book) error 
 			class >>= 3
 		}
 		if class&need != need {
-			return fmt.Errorf("%s has mode %04o and owner %d:%d; chown %s it", show(top, at), info.Mode().Perm(), st.Uid, st.Gid, a.Name)
+			return &ModeError{show(top, at), fmt.Sprintf("has mode %04o and owner %d:%d", info.Mode().Perm(), st.Uid, st.Gid),
+				fmt.Sprintf("chown %s %s && chmod u+rX %[2]s", a.Name, show(top, at))}
 		}
 		need = 0o1
 	}
