@@ -14,6 +14,7 @@ help:
 	@echo "make simulate   try it here: a key in the terminal, a real sshd on 127.0.0.1"
 	@echo "make test       every test, the virtual Pi's included (needs root or sudo)"
 	@echo "make test-fast  the tests that need nothing but Go and sshd"
+	@echo "make test-sshds TREES=20000 SEED=7   more random configurations for the OpenSSH of three Debian releases"
 	@echo "make build      build/keyswitchd for this machine;  make all: arm64, arm (Zero), amd64"
 	@echo "make install    DESTDIR=... puts everything in place; changes nothing for SSH (that is keyswitchd arm)"
 	@echo "make shell      a virtual Pi on this terminal, with keyswitchd installed"
@@ -104,7 +105,7 @@ TREES ?= 2000
 SEED  ?= 1
 test-sshds:
 	@test/packages.sh mmdebstrap debian-archive-keyring
-	$(GO) test -count=1 -v -timeout 40m -tags sshds ./test/hardening -args -trees $(TREES) -seed $(SEED)
+	$(GO) test $(if $(filter 0,$(shell id -u)),,-exec sudo) -count=1 -v -timeout 40m -tags sshds ./test/hardening -args -trees $(TREES) -seed $(SEED)
 
 # The kernel and the root file system of the virtual Pi, made once and kept in the cache.
 pi: $(VIRTUALPI)
