@@ -71,5 +71,6 @@ func (a *applied) finish() error {
 	for _, f := range a.folders {
 		f.Close()
 	}
+	a.staged, a.folders = nil, nil
 	return errors.Join(errs...)
 }

@@ -177,10 +177,7 @@ func (b *backup) end() error {
 		}
 	}
 	current.At = now()
-	if err := errors.Join(b.f.Sweep(currentFile), b.write(currentFile, current), b.number(r)); err != nil {
-		return err
-	}
-	return b.remove(pendingFile)
+	return errors.Join(b.f.Sweep(currentFile), b.write(currentFile, current), b.number(r))
 }
 
 // number keeps a change under the next number, and the last keptChanges only.

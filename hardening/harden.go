@@ -355,8 +355,15 @@ func (o *Options) change(changes []Change) (undo, done func() error, err error) 
 		if err := b.end(); err != nil {
 			return err
 		}
+		// What lies beside the files goes first: while the change is pending, somebody sees to it.
+		if err := a.finish(); err != nil {
+			return err
+		}
+		if err := b.remove(pendingFile); err != nil {
+			return err
+		}
 		b.close()
-		return a.finish()
+		return nil
 	}
 	return undo, done, nil
 }
