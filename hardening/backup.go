@@ -1,7 +1,6 @@
 package hardening
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -153,8 +152,8 @@ func (b *backup) begin(changes []Change) error {
 }
 
 // end says that the changes hold. A file that somebody has edited since its last change goes back to what they made of it, without
-// what keyswitchd had put there.
-func (b *backup) end() error {
+// what keyswitchd had put there. dropIn is keyswitchd's own, so edits of it are nothing to go back to.
+func (b *backup) end(dropIn string) error {
 	r, err := b.read(pendingFile)
 	if err != nil {
 		return err
@@ -169,7 +168,7 @@ func (b *backup) end() error {
 		case i < 0:
 			s.Content = unmark(s.Content)
 			current.Files = append(current.Files, s)
-		case sum(s.Content) == current.Files[i].Left || bytes.HasPrefix(s.Content, []byte(generated)):
+		case sum(s.Content) == current.Files[i].Left || s.Path == dropIn:
 			current.Files[i].Left = s.Left
 		default:
 			s.Content = unmark(s.Content)

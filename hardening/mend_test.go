@@ -85,6 +85,8 @@ func TestRestoreOwnAndGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.mustHold()
+	m.write(dropIn, "PermitRootLogin yes\n") // spoilt: not what to go back to
+	m.mustHold()
 	if err := os.Remove(m.path(guide)); err != nil {
 		t.Fatal(err)
 	}
