@@ -115,7 +115,9 @@ func Harden(ctx context.Context, o Options) (Result, error) {
 	}
 	o.Warnings = slices.Concat(o.Warnings, warnings)
 	if !o.Force && !o.CheckOnly {
-		if r, ok := o.unchanged(); ok && slices.Equal(r.Warnings, o.Warnings) {
+		r, ok := o.unchanged()
+		r.Changes = nil // those were the former run's
+		if ok && slices.Equal(r.Warnings, o.Warnings) {
 			return r, nil
 		} else if ok {
 			return o.warn(ctx)

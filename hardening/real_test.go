@@ -21,6 +21,9 @@ func TestFreshThenUnchanged(t *testing.T) {
 		t.Errorf("drop-in:\n%s", text)
 	}
 	again := m.mustHold()
+	if len(first.Changes) != 1 || len(again.Changes) != 0 {
+		t.Errorf("changes %q, then %q", first.Changes, again.Changes)
+	}
 	if n := m.runs.Load(); n != 0 || !again.At.Equal(first.At) {
 		t.Errorf("unchanged: %d programs run, verified at %s, want 0 and %s", n, again.At, first.At)
 	}
