@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -100,7 +101,7 @@ type Machine struct {
 	Holds func(ctx context.Context) ([]string, error)
 	// LockedOut is what would lock the admin out.
 	LockedOut func() ([]lockout.Problem, error)
-	// Units asks systemd for its units, those included that are only files.
+	// Units asks systemd which units run. What starts at boot is seen from the files, too.
 	Units func(ctx context.Context) ([]Unit, error)
 	// Interlocked asks systemd whether a unit is loaded with the interlock; false for one that isn't loaded at all.
 	Interlocked func(ctx context.Context, unit string) (loaded, interlocked bool, err error)
@@ -195,11 +196,27 @@ func template(unit string) string {
 	return before + "@" + after[dot:]
 }
 
-// wanted looks for the link that `systemctl enable` makes.
+// unitDirs are where units lie, systemd.unit(5); what stands first hides what comes later.
+var unitDirs = [...]string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
+
+// wanted looks for the link that `systemctl enable` or a package makes, of a template for any of its instances.
 func (m *Machine) wanted(name string) bool {
-	for _, kind := range []string{"wants", "requires"} {
-		links, err := filepath.Glob(m.path("/etc/systemd/system/*." + kind + "/" + name))
-		if err == nil && len(links) > 0 {
+	name = strings.Replace(name, "@.", "@*.", 1)
+	for _, dir := range unitDirs {
+		for _, kind := range []string{"wants", "requires", "upholds"} {
+			links, err := filepath.Glob(m.path(dir + "/*." + kind + "/" + name))
+			if err == nil && len(links) > 0 && !m.masked(filepath.Base(links[0])) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// masked: a link to /dev/null, or an empty file, instead of the unit.
+func (m *Machine) masked(name string) bool {
+	for _, dir := range unitDirs[:2] {
+		if to, err := os.Readlink(m.path(dir + "/" + name)); err == nil && to == "/dev/null" {
 			return true
 		}
 	}

@@ -159,6 +159,12 @@ func TestFindings(t *testing.T) {
 		{"bad: dropbear runs", func(m *machine) { m.units(Unit{Name: "dropbear.service", Active: true}) }, "doors", Critical, "dropbear.service runs"},
 		{"bad: telnet is enabled", func(m *machine) { m.link("etc/systemd/system/sockets.target.wants/telnet.socket", "/x") }, "doors", Critical, "telnet.socket starts at boot"},
 		{"bad: VNC", func(m *machine) { m.units(Unit{Name: "wayvnc.service", Enabled: true}) }, "doors", Critical, "wayvnc.service"},
+		{"bad: wanted by a package", func(m *machine) {
+			m.link("usr/lib/systemd/system/sockets.target.wants/cockpit.socket", "../cockpit.socket")
+		}, "doors", Critical, "cockpit.socket starts at boot"},
+		{"bad: an instance at boot", func(m *machine) {
+			m.link("etc/systemd/system/multi-user.target.wants/tigervncserver@:1.service", "/x")
+		}, "doors", Critical, "tigervncserver@.service starts at boot"},
 		{"bad: an instance", func(m *machine) { m.units(Unit{Name: "serial-getty@ttyAMA0.service", Active: true}) }, "doors", Info, "serial line"},
 		{"bad: sshswitch", func(m *machine) { m.units(Unit{Name: "sshswitch.service", Enabled: true}) }, "doors", Info, "sshswitch.service"},
 		{"bad: sshswitch, not armed", func(m *machine) {
@@ -303,6 +309,17 @@ func TestAllIsWell(t *testing.T) {
 			if strings.Contains(f.Found, "regreSSHion") {
 				t.Errorf("%s: %s", version, f.Found)
 			}
+		}
+	}
+}
+
+func TestMaskedIsShut(t *testing.T) {
+	m := newMachine(t)
+	m.link("etc/systemd/system/sockets.target.wants/telnet.socket", "/usr/lib/systemd/system/telnet.socket")
+	m.link("etc/systemd/system/telnet.socket", "/dev/null")
+	for _, f := range m.Run(t.Context()).Findings {
+		if f.Check == "doors" {
+			t.Errorf("%+v", f)
 		}
 	}
 }

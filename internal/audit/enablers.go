@@ -24,7 +24,7 @@ var ownUnits = [...]string{"ssh.service", "ssh@.service", "sshd@.service", "sshd
 func enablers(_ context.Context, m *Machine, n notes) {
 	enable, server := regexp.MustCompile(enabling), regexp.MustCompile(sshServer)
 	seen := map[string]bool{}
-	for _, dir := range []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"} {
+	for _, dir := range unitDirs {
 		for _, name := range m.names(n, dir) {
 			if seen[name] || !slices.Contains([]string{".service", ".socket", ".timer", ".path", ".target"}, filepath.Ext(name)) {
 				continue
