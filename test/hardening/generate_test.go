@@ -5,6 +5,7 @@ package hardening
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +20,11 @@ func (t *tree) put(path, text string) {
 		t.paths = append(t.paths, path)
 	}
 	t.text[path] = text
+}
+
+// holds says that a file of the tree has the text in it.
+func (t *tree) holds(text string) bool {
+	return slices.ContainsFunc(t.paths, func(path string) bool { return strings.Contains(t.text[path], text) })
 }
 
 func (t *tree) String() string {
@@ -182,7 +188,7 @@ func (g *generator) match() string {
 	g.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	text := g.word("Match")
 	for _, name := range names[:1+g.IntN(5)/3] {
-		text += g.space() + g.word(name) + g.space() + quote(g.some(criteria[name]))
+		text += g.space() + g.word(name) + g.between() + quote(g.some(criteria[name]))
 	}
 	return text
 }
@@ -209,11 +215,15 @@ func (g *generator) word(s string) string {
 	if !g.odd {
 		return s
 	}
-	switch g.IntN(5) {
-	case 0:
+	switch g.IntN(20) {
+	case 0, 1, 2:
 		return strings.ToUpper(s)
-	case 1:
+	case 3, 4, 5:
 		return strings.ToLower(s)
+	case 6:
+		return "\"" + s + "\""
+	case 7:
+		return "=" + s
 	}
 	return s
 }
@@ -225,6 +235,14 @@ func (g *generator) space() string {
 	return " "
 }
 
+// between is what may stand between a criterion and its value.
+func (g *generator) between() string {
+	if g.odd && g.one(6) {
+		return "="
+	}
+	return g.space()
+}
+
 func (g *generator) gap() string {
 	if g.odd {
 		return g.of(" ", " ", "\t", "=", " = ", "= ", " =", "   ")
@@ -234,6 +252,9 @@ func (g *generator) gap() string {
 
 func (g *generator) quoted(s string) string {
 	if strings.ContainsAny(s, " #") {
+		if g.odd {
+			return g.of("\""+s+"\"", "'"+s+"'", strings.ReplaceAll(s, " ", "\\ "))
+		}
 		return "\"" + s + "\""
 	}
 	if g.odd && g.one(4) {

@@ -14,9 +14,9 @@ import (
 // differ from the policy are taken out wherever they stand, so the reader need not know.
 var odd = map[string]bool{"maxstartups": true, "persourcemaxstartups": true, "persourcenetblocksize": true}
 
-// printedOddly are the keywords that sshd prints in a form that the table doesn't know: completed by the ports, with the quotes of the
+// printedOddly are the keywords that sshd prints in a form that the table doesn't know: completed by the ports or the folder, with the quotes of the
 // file, with the defaults of what isn't set, or not at all.
-var printedOddly = map[string]bool{"listenaddress": true, "forcecommand": true, "persourcepenalties": true, "gssapiauthentication": true}
+var printedOddly = map[string]bool{"listenaddress": true, "forcecommand": true, "pidfile": true, "persourcepenalties": true, "gssapiauthentication": true}
 
 // readerProblem compares the own reader with sshd before anything is changed; "" if they agree. accepted says whether
 // sshd takes the configuration.
