@@ -11,9 +11,27 @@ import (
 	"keyswitchd/internal/lockout"
 )
 
+// warnWithin bounds looking for what would lock the admin out. It takes a millisecond, unless a home directory lies on a server
+// that doesn't answer.
+const warnWithin = 2 * time.Second
+
 // warnings is what the start of SSH should tell beside the policy itself: what would lock the admin out. Every turn of the key
-// comes by here; it runs no program and takes about a millisecond. Whatever it finds, it keeps nothing closed.
-func warnings(_ context.Context, cfg config.Config) []string {
+// comes by here; it runs no program. Whatever it finds, and if it finds nothing out, it keeps nothing closed.
+func warnings(ctx context.Context, cfg config.Config) []string {
+	ctx, cancel := context.WithTimeout(ctx, warnWithin)
+	defer cancel()
+	found := make(chan []string, 1)
+	// Nobody can end a look at a file that hangs, so nobody waits for this one: it ends with the process, which is short.
+	go func() { found <- lookForLockout(cfg) }()
+	select {
+	case lines := <-found:
+		return lines
+	case <-ctx.Done():
+		return []string{"whether anybody can log in is not known: the files of the accounts do not answer; are their homes there?"}
+	}
+}
+
+func lookForLockout(cfg config.Config) []string {
 	m := lockoutMachine(cfg.Policy)
 	m.Addresses = nil // Harden itself looks at these
 	problems, err := m.Check(cfg.Policy)
