@@ -1,3 +1,5 @@
+// Only here: make test runs these tests on the other machines in qemu-user, which has no ptrace(2).
+
 package hardening
 
 import (
