@@ -93,7 +93,7 @@ test-fast:
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 # The rooms that run on every Pi, as its processors run them.
-QEMU_TESTED = ./gpio ./hardening ./internal/config ./internal/folder ./internal/interlock ./internal/keyswitch ./internal/status
+QEMU_TESTED = ./gpio ./hardening ./internal/accounts ./internal/audit ./internal/config ./internal/folder ./internal/interlock ./internal/keyswitch ./internal/lockout ./internal/status
 test-qemu:
 	@test/packages.sh qemu-user-static openssh-server openssh-client
 	GOARCH=arm64 $(GO) test -exec qemu-aarch64-static $(QEMU_TESTED)
