@@ -55,9 +55,9 @@ func (o *Options) classify(list []directive, t *tree) ([]finding, error) {
 			return nil
 		}
 		if l.keyword == disallow {
-			c, why, add := o.disallowed(t, l)
+			c, why, add, err := o.disallowed(t, l)
 			note(l, c, why, add...)
-			return nil
+			return err
 		}
 		d, governed := byKeyword[alias(l.keyword)]
 		if !governed {
@@ -138,7 +138,7 @@ func judgeInMatch(d directive, l line) (class, string) {
 
 // disallowed mends the guide's DisallowUsers: what is meant is DenyUsers. In a Match block, DenyUsers takes the place of the whole
 // list, so the policy's is repeated.
-func (o *Options) disallowed(t *tree, l line) (class, string, []string) {
+func (o *Options) disallowed(t *tree, l line) (class, string, []string, error) {
 	names := slices.Clone(l.args)
 	for i, name := range names {
 		names[i] = strings.Trim(name, ",")
@@ -146,12 +146,22 @@ func (o *Options) disallowed(t *tree, l line) (class, string, []string) {
 	if t.blockOf(l) > 0 {
 		names = append(names, o.Policy.DenyUsers...)
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return !plainName(name) })
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
 	why := "no sshd knows DisallowUsers, and none starts with it; the keyword is DenyUsers"
-	if len(names) == 0 {
-		return unknown, why, nil
+	for _, name := range names {
+		if strings.ContainsFunc(name, func(r rune) bool { return !plainPattern(r) }) {
+			return unknown, why, nil, fmt.Errorf("hardening: %s: %s; write it so, %q can't be mended here", t.place(l), why, name)
+		}
 	}
-	return unknown, why, []string{"DenyUsers " + strings.Join(names, " ")}
+	if len(names) == 0 {
+		return unknown, why, nil, nil
+	}
+	return unknown, why, []string{"DenyUsers " + strings.Join(names, " ")}, nil
+}
+
+// plainPattern says whether a character of a name or pattern means itself in sshd_config, without quotes.
+func plainPattern(r rune) bool {
+	return r < 0x80 && letterOrDigit(byte(r)) || strings.ContainsRune("_-.*?@:/!%$", r)
 }
 
 // classifyIncludes sees to it that sshd comes to our drop-in once, and for every connection.

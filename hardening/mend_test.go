@@ -270,3 +270,21 @@ func TestReplacedMeanwhile(t *testing.T) {
 		t.Errorf("%s\n%s", m.read(guide), m.read(dropIn))
 	}
 }
+
+// The guide's DisallowUsers denies from then on.
+func TestDisallowUsersDenies(t *testing.T) {
+	m := newMachine(t)
+	m.o.Policy.DenyUsers = []string{"eve"}
+	m.write(guide, "DisallowUsers bob, carol\nMatch Address 10.0.0.0/8\n\tDisallowUsers dave\n")
+	m.mustMend("50-guide.conf:1: replaced", "50-guide.conf:3: replaced")
+	if err := m.o.fill(); err != nil {
+		t.Fatal(err)
+	}
+	for addr, want := range map[string]string{"192.0.2.1": "eve bob carol", "10.1.1.1": "dave eve"} {
+		c := Connection{User: "root", Host: "h", Addr: addr, LAddr: "::1", LPort: 10022}
+		e, err := m.o.ask(t.Context(), []string{"-T", "-f", m.o.ConfigFile, "-C", c.Spec()})
+		if got := strings.Join(e["denyusers"], " "); err != nil || got != want {
+			t.Errorf("from %s: %q, %v, want %q", addr, got, err, want)
+		}
+	}
+}

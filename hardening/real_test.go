@@ -105,6 +105,8 @@ func TestConflicts(t *testing.T) {
 		"a Match of no concern":       {other, "Match User bob\n ForceCommand /bin/true\n", nil, nil, nil},
 		"AllowUsers in a Match":       {other, "Match Address 10.0.0.0/8\nAllowUsers alice mallory", func(p *Policy) { p.AllowUsers = []string{"alice"} }, []string{other + ":2: commented out: AllowUsers alice mallory for some"}, nil},
 		"DisallowUsers":               {other, "DisallowUsers bob, carol", nil, []string{other + ":1: replaced: no sshd knows DisallowUsers, and none starts with it; the keyword is DenyUsers"}, nil},
+		"DisallowUsers' patterns":     {other, "disallowusers = bob* carol@10.0.0.0/8\r\n", nil, []string{other + ":1: replaced"}, nil},
+		"DisallowUsers, quoted":       {other, "DisallowUsers \"a b\"\n", nil, nil, []string{other + ":1: no sshd knows DisallowUsers", "can't be mended here"}},
 		"an open quote":               {other, "HostKey \"x\n", nil, nil, []string{other + ":1", "quote"}},
 		"binary":                      {other, "Port 1\x00\n", nil, nil, []string{"NUL", other}},
 		"a loop":                      {other, "Include " + "LOOP\n", nil, nil, []string{"nested more than 16 deep"}},
