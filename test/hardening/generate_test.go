@@ -188,7 +188,8 @@ func (g *generator) match() string {
 	g.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	text := g.word("Match")
 	for _, name := range names[:1+g.IntN(5)/3] {
-		text += g.space() + g.word(name) + g.between() + quote(g.some(criteria[name]))
+		// Bookworm's sshd would take "=User", too; the reader refuses it, since no other release does.
+		text += g.space() + strings.TrimPrefix(g.word(name), "=") + g.between() + quote(g.some(criteria[name]))
 	}
 	return text
 }
