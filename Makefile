@@ -8,12 +8,13 @@ BUILD    = build
 
 export CGO_ENABLED = 0
 
-.PHONY: help build all install simulate test test-fast test-qemu test-pi pi packages bench shell lint clean
+.PHONY: help build all install simulate test test-fast test-qemu test-sshds test-pi pi packages bench shell lint clean
 
 help:
 	@echo "make simulate   try it here: a key in the terminal, a real sshd on 127.0.0.1"
 	@echo "make test       every test, the virtual Pi's included (needs root or sudo)"
 	@echo "make test-fast  the tests that need nothing but Go and sshd"
+	@echo "make test-sshds TREES=20000 SEED=7   more random configurations for the OpenSSH of three Debian releases"
 	@echo "make build      build/keyswitchd for this machine;  make all: arm64, arm (Zero), amd64"
 	@echo "make install    DESTDIR=... puts everything in place; changes nothing for SSH (that is keyswitchd arm)"
 	@echo "make shell      a virtual Pi on this terminal, with keyswitchd installed"
@@ -76,27 +77,35 @@ image:
 
 test: packages lint
 	$(MAKE) --no-print-directory all
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-fast test-qemu pi
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-fast test-qemu test-sshds pi
 	$(MAKE) --no-print-directory test-pi
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "gofmt would change these files"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags e2e,virtualpi,inside ./...
+	$(GO) vet ./... && $(GO) vet -tags e2e,virtualpi,inside,sshds ./...
 
 # One call for all, before anything runs side by side.
 packages:
-	@test/packages.sh openssh-server openssh-client gcc libc6-dev qemu-user-static
+	@test/packages.sh openssh-server openssh-client gcc libc6-dev qemu-user-static mmdebstrap debian-archive-keyring
 
 test-fast:
 	@test/packages.sh openssh-server openssh-client gcc libc6-dev
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 # The rooms that run on every Pi, as its processors run them.
-QEMU_TESTED = ./gpio ./hardening ./internal/config ./internal/folder ./internal/interlock ./internal/keyswitch ./internal/status
+QEMU_TESTED = ./gpio ./hardening ./internal/accounts ./internal/audit ./internal/config ./internal/folder ./internal/interlock ./internal/keyswitch ./internal/lockout ./internal/status
 test-qemu:
 	@test/packages.sh qemu-user-static openssh-server openssh-client
 	GOARCH=arm64 $(GO) test -exec qemu-aarch64-static $(QEMU_TESTED)
 	GOARCH=arm GOARM=6 $(GO) test -exec qemu-arm-static $(QEMU_TESTED)
+
+# The hardening against the real OpenSSH of three Debian releases, which are made once and kept in the cache. TREES is the
+# number of random configurations a release, SEED where they begin.
+TREES ?= 2000
+SEED  ?= 1
+test-sshds:
+	@test/packages.sh mmdebstrap debian-archive-keyring
+	$(GO) test $(if $(filter 0,$(shell id -u)),,-exec sudo) -count=1 -v -timeout 40m -tags sshds ./test/hardening -args -trees $(TREES) -seed $(SEED)
 
 # The kernel and the root file system of the virtual Pi, made once and kept in the cache.
 pi: $(VIRTUALPI)

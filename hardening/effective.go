@@ -6,16 +6,17 @@ import (
 	"strings"
 )
 
-// effective is sshd's account of its own configuration: the lines of each keyword, in lower case.
-type effective map[string][]string
+// Values is a configuration of sshd by keyword, in lower case and under its present name. Each element is one line of
+// `sshd -T`: one value, or one member of a list that adds up.
+type Values map[string][]string
 
-// parseEffective reads what `sshd -T` printed, one "keyword value" a line. The case of keywords is the
+// ParseValues reads what `sshd -T` printed, one "keyword value" a line. The case of keywords is the
 // version's own: lower up to 10.3 or so, as in sshd_config(5) later.
-func parseEffective(text string) (effective, error) {
+func ParseValues(text string) (Values, error) {
 	if !strings.HasSuffix(text, "\n") {
 		return nil, errors.New("sshd -T: what it printed ends in the middle of a line")
 	}
-	e := make(effective, 128)
+	e := make(Values, 128)
 	for line := range strings.SplitSeq(text[:len(text)-1], "\n") {
 		keyword, value, _ := strings.Cut(line, " ")
 		if !isKeyword(keyword) {
@@ -37,7 +38,7 @@ func isKeyword(word string) bool {
 }
 
 // difference says how the account differs from one directive; "" if it doesn't.
-func (e effective) difference(d directive) string {
+func (e Values) difference(d directive) string {
 	got, printed := e[strings.ToLower(d.keyword)]
 	if !printed && d.optional || d.same(got) {
 		return ""

@@ -1,13 +1,14 @@
 package hardening
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ const (
 	DefaultConfigFile = "/etc/ssh/sshd_config"
 	DefaultDropIn     = "/etc/ssh/sshd_config.d/00-keyswitchd.conf"
 	DefaultResultFile = "/run/keyswitchd-harden/result.json"
+	DefaultBackup     = "/var/lib/keyswitchd/backup"
 	DefaultSSHD       = "/usr/sbin/sshd"
 	DefaultSSH        = "/usr/bin/ssh"
 )
@@ -29,8 +31,9 @@ type Options struct {
 	// Source is the file that the policy came from, for the drop-in's first line.
 	Source string
 
-	ConfigFile string // DefaultConfigFile: sshd's main file, never written
-	DropIn     string // DefaultDropIn: the one file that is written
+	ConfigFile string // DefaultConfigFile: sshd's main file; as all that it draws in, it is mended where it contradicts the policy
+	DropIn     string // DefaultDropIn: keyswitchd's own file
+	Backup     string // DefaultBackup: the folder that keeps each file as it was
 	ResultFile string // DefaultResultFile: in a directory of its own
 	SSHD       string // DefaultSSHD
 	SSH        string // DefaultSSH, asked what is supported (-Q)
@@ -44,12 +47,16 @@ type Options struct {
 	// Extra is lines of keywords that the policy doesn't govern (HostKey, PidFile), for Standalone only.
 	Extra []string
 
+	// Warnings are the caller's own findings, one line each. They are kept with the result and don't touch Verified.
+	Warnings []string
+
 	// Force verifies even if nothing has changed.
 	Force bool
 	// CheckOnly verifies what is there and changes nothing, the result file neither.
 	CheckOnly bool
 
-	exec runner // nil: the real programs
+	exec      runner                       // nil: the real programs
+	addresses func() ([]netip.Addr, error) // nil: this machine's
 }
 
 func (o *Options) fill() error {
@@ -59,7 +66,7 @@ func (o *Options) fill() error {
 		usual string
 	}{
 		{"sshd's configuration", &o.ConfigFile, DefaultConfigFile}, {"the drop-in", &o.DropIn, DefaultDropIn},
-		{"the result", &o.ResultFile, DefaultResultFile}, {"sshd", &o.SSHD, DefaultSSHD}, {"ssh", &o.SSH, DefaultSSH},
+		{"the backups", &o.Backup, DefaultBackup}, {"the result", &o.ResultFile, DefaultResultFile}, {"sshd", &o.SSHD, DefaultSSHD}, {"ssh", &o.SSH, DefaultSSH},
 	} {
 		if *p.path == "" {
 			*p.path = p.usual
@@ -102,9 +109,18 @@ func Harden(ctx context.Context, o Options) (Result, error) {
 	if err := o.fill(); err != nil {
 		return o.refuse(err)
 	}
+	warnings, err := o.missing()
+	if err != nil {
+		return o.refuse(err)
+	}
+	o.Warnings = slices.Concat(o.Warnings, warnings)
 	if !o.Force && !o.CheckOnly {
-		if r, ok := o.unchanged(); ok {
+		r, ok := o.unchanged()
+		r.Changes = nil // those were the former run's
+		if ok && slices.Equal(r.Warnings, o.Warnings) {
 			return r, nil
+		} else if ok {
+			return o.warn(ctx)
 		}
 	}
 	s, err := o.thorough(ctx)
@@ -123,6 +139,30 @@ func (o *Options) unchanged() (Result, bool) {
 	}
 	digest, err := o.digest(t)
 	return s.Result, err == nil && digest == s.Digest
+}
+
+// warn keeps the present warnings with a result that still holds.
+func (o *Options) warn(ctx context.Context) (Result, error) {
+	f, err := folder.Open(dirOf(o.ResultFile))
+	if err != nil {
+		return o.refuse(fmt.Errorf("hardening: opening the result's directory: %w", err))
+	}
+	defer f.Close()
+	release, err := f.Lock(ctx, "lock")
+	if err != nil {
+		return o.refuse(fmt.Errorf("hardening: %w", err))
+	}
+	defer release()
+	name := filepath.Base(o.ResultFile)
+	s, err := readStoredIn(f, name)
+	if err != nil {
+		return o.refuse(err)
+	}
+	s.Warnings, s.Changes = o.Warnings, nil
+	if err := keep(f, name, s); err != nil {
+		return o.refuse(err)
+	}
+	return s.Result, nil
 }
 
 // refuse keeps an error that came before anything was done.
@@ -160,7 +200,11 @@ func Render(ctx context.Context, o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return render(o.Source, a.Version, list, o.Extra), validateExtra(o.Extra, list)
+	return string(o.render(a, list)), validateExtra(o.Extra, list)
+}
+
+func (o *Options) render(a abilities, list []directive) []byte {
+	return []byte(render(o.Source, a.Version, list, o.Extra, o.Policy.Match))
 }
 
 // thorough renders, writes, verifies and keeps the result.
@@ -216,21 +260,33 @@ func (o *Options) judge(ctx context.Context, known json.RawMessage) (stored, err
 	if err := validateExtra(o.Extra, list); err != nil {
 		return o.failed(s, err)
 	}
-	text := []byte(render(o.Source, a.Version, list, o.Extra))
-
-	var problems []string
-	undo := func() error { return nil }
-	if o.CheckOnly {
-		problems, err = o.compare(text)
-	} else {
-		undo, err = o.apply(text)
+	if !o.CheckOnly {
+		if err := o.recover(); err != nil {
+			return o.failed(s, err)
+		}
 	}
+	changes, err := o.plan(list, o.render(a, list))
 	if err != nil {
-		return o.failed(s, fmt.Errorf("hardening: the drop-in: %w", err))
+		return o.failed(s, err)
 	}
+	var problems []string
 	var digest string
-	if len(problems) == 0 { // a check that has found the drop-in wrong needs no sshd to tell it
+	undo := func() error { return nil }
+	done := undo
+	if o.CheckOnly {
+		for _, c := range changes {
+			for _, why := range c.Why {
+				problems = append(problems, "sshd_config: `keyswitchd harden` would change this: "+why)
+			}
+		}
+	} else if undo, done, err = o.change(changes); err != nil {
+		return o.failed(s, err)
+	}
+	if len(problems) == 0 { // a check that has found the files wrong needs no sshd to tell it
 		problems, digest, err = o.settle(ctx, list)
+	}
+	if err == nil && len(problems) == 0 {
+		err = done()
 	}
 	if err != nil || len(problems) > 0 {
 		if left := undo(); left != nil {
@@ -244,7 +300,10 @@ func (o *Options) judge(ctx context.Context, known json.RawMessage) (stored, err
 		s.Problems = problems
 		return o.failed(s, err)
 	}
-	s.Verified, s.Digest, s.At = true, digest, now()
+	s.Verified, s.Digest, s.At, s.Warnings = true, digest, now(), o.Warnings
+	for _, c := range changes {
+		s.Changes = append(s.Changes, c.Why...)
+	}
 	return s, nil
 }
 
@@ -292,67 +351,4 @@ func (o *Options) settle(ctx context.Context, list []directive) (problems []stri
 		problems = append(problems, "sshd_config: its files changed while they were verified; try again")
 	}
 	return problems, digest, nil
-}
-
-// compare says what apply would change.
-func (o *Options) compare(text []byte) ([]string, error) {
-	f, err := folder.Open(dirOf(o.DropIn))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, safe, err := f.Read(filepath.Base(o.DropIn))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return []string{o.DropIn + " is not there; run `keyswitchd harden`"}, nil
-	case err != nil:
-		return nil, err
-	case !safe:
-		return []string{o.DropIn + " can be written by others; run `keyswitchd harden`"}, nil
-	case !bytes.Equal(content, text):
-		return []string{o.DropIn + " is not what the policy says; run `keyswitchd harden`"}, nil
-	}
-	return nil, nil
-}
-
-// apply writes the drop-in if it differs, and returns what takes that back.
-func (o *Options) apply(text []byte) (undo func() error, err error) {
-	keep := func() error { return nil }
-	f, err := folder.Open(dirOf(o.DropIn))
-	if err != nil {
-		return keep, err
-	}
-	name := filepath.Base(o.DropIn)
-	former, safe, err := f.Read(name)
-	absent := errors.Is(err, fs.ErrNotExist)
-	if err != nil && !absent {
-		f.Close()
-		return keep, err
-	}
-	if !absent && safe && bytes.Equal(former, text) {
-		f.Close()
-		return keep, nil
-	}
-	defer f.Close()
-	if err := errors.Join(f.Sweep(name), f.Replace(name, text, 0o644)); err != nil {
-		return keep, err
-	}
-	return func() error { return putBack(o.DropIn, former, absent) }, nil
-}
-
-// putBack gives the drop-in its former content, or takes it away.
-func putBack(file string, former []byte, absent bool) error {
-	f, err := folder.Open(dirOf(file))
-	if err == nil {
-		defer f.Close()
-		if absent {
-			err = f.Remove(filepath.Base(file))
-		} else {
-			err = f.Replace(filepath.Base(file), former, 0o644)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("hardening: putting the former drop-in back: %w", err)
-	}
-	return nil
 }

@@ -3,8 +3,8 @@ package hardening
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"hash"
 	"io/fs"
 	"strconv"
@@ -50,8 +50,12 @@ var accountFiles = [...]string{"/etc/passwd", "/etc/group"}
 func (o *Options) digest(t *tree) (string, error) {
 	d := digester{Hash: sha256.New()}
 	d.add("keyswitchd harden 1")
-	// %#v can't forget a field that Policy gains.
-	d.add(fmt.Sprintf("%#v", o.Policy))
+	// JSON can't forget a field that Policy gains, and looks through pointers.
+	policy, err := json.Marshal(o.Policy)
+	if err != nil {
+		return "", err
+	}
+	d.addBytes(policy)
 	d.add(o.Source)
 	d.add(o.ConfigFile)
 	d.add(o.DropIn)

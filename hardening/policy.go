@@ -99,6 +99,9 @@ type Policy struct {
 	// ciphers only (clients from 2021 on), RSA from 3072 bits. Default "standard". KexAlgorithms, Ciphers,
 	// MACs, HostKeyAlgorithms, PubkeyAcceptedAlgorithms, CASignatureAlgorithms, RequiredRSASize.
 	Profile Profile `toml:"profile"`
+
+	// Match is the declared exceptions, each a [[hardening.match]] table. Default none: the policy is for everyone. Match.
+	Match []Exception `toml:"match"`
 }
 
 // RootLogin is a value of root-login.

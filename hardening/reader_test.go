@@ -138,7 +138,7 @@ func FuzzParseEffective(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		e, err := parseEffective(text)
+		e, err := ParseValues(text)
 		if err != nil {
 			if e != nil {
 				t.Error("both an account and an error")

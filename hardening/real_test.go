@@ -6,141 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 )
-
-// machine is a directory laid out like /etc/ssh, for the real sshd of this machine.
-type machine struct {
-	t    testing.TB
-	dir  string
-	o    Options
-	runs atomic.Int32 // programs run since it was last set to 0
-}
-
-// newMachine has Debian's sshd_config as far as it matters, and a host key.
-func newMachine(t testing.TB) *machine {
-	t.Helper()
-	if os.Geteuid() == 0 { // ssh.service's RuntimeDirectory, which sshd run by root wants
-		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m := &machine{t: t, dir: homeDir(t)}
-	m.o = Options{
-		Policy:     DefaultPolicy(),
-		Source:     "/etc/keyswitchd/keyswitchd.toml",
-		ConfigFile: m.path("etc/sshd_config"),
-		DropIn:     m.path("etc/sshd_config.d/00-keyswitchd.conf"),
-		ResultFile: m.path("run/result.json"),
-	}
-	m.o.Policy.Port = 10022
-	m.o.exec = func(ctx context.Context, path string, args ...string) (output, error) {
-		m.runs.Add(1)
-		return runProgram(ctx, path, args...)
-	}
-	if err := os.MkdirAll(m.path("etc/sshd_config.d"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	writeHostKey(t, m.path("etc/ssh_host_ed25519_key"))
-	m.write("etc/sshd_config", m.include()+m.stock())
-	return m
-}
-
-// homeDir is a temporary directory on a path that nobody else can write to, as StrictModes wants it:
-// /tmp is none.
-func homeDir(t testing.TB) string {
-	t.Helper()
-	home, err := os.UserHomeDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp(home, "keyswitchd-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
-func (m *machine) path(name string) string { return filepath.Join(m.dir, name) }
-func (m *machine) include() string         { return "Include " + m.path("etc/sshd_config.d/*.conf") + "\n" }
-func (m *machine) stock() string {
-	return "HostKey " + m.path("etc/ssh_host_ed25519_key") + `
-KbdInteractiveAuthentication no
-UsePAM yes
-X11Forwarding yes
-PrintMotd no
-AcceptEnv LANG LC_*
-Subsystem	sftp	internal-sftp
-`
-}
-
-func (m *machine) write(name, text string) {
-	m.t.Helper()
-	if err := os.WriteFile(m.path(name), []byte(text), 0o644); err != nil {
-		m.t.Fatal(err)
-	}
-}
-
-func (m *machine) read(name string) string {
-	m.t.Helper()
-	text, err := os.ReadFile(m.path(name))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		m.t.Fatal(err)
-	}
-	return string(text)
-}
-
-// harden runs Harden and checks what must be true of any outcome.
-func (m *machine) harden() (Result, error) {
-	m.t.Helper()
-	m.runs.Store(0)
-	r, err := Harden(m.t.Context(), m.o)
-	if r.Verified != (err == nil) || r.Verified != (len(r.Problems) == 0) || r.At.IsZero() || r.Verified != (r.Digest != "") {
-		m.t.Errorf("result and error contradict: %+v, %v", r, err)
-	}
-	if !m.o.CheckOnly {
-		kept, readErr := ReadResult(m.o.ResultFile)
-		if readErr != nil || kept.Verified != r.Verified || strings.Join(kept.Problems, "\n") != strings.Join(r.Problems, "\n") {
-			m.t.Errorf("kept %+v, %v; want %+v", kept, readErr, r)
-		}
-	}
-	left, globErr := filepath.Glob(m.path("etc/sshd_config.d/.*"))
-	if globErr != nil || len(left) > 0 {
-		m.t.Errorf("left behind: %v, %v", left, globErr)
-	}
-	return r, err
-}
-
-func (m *machine) mustHold() Result {
-	m.t.Helper()
-	r, err := m.harden()
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	return r
-}
-
-// mustRefuse wants an error with each of the texts.
-func (m *machine) mustRefuse(texts ...string) error {
-	m.t.Helper()
-	_, err := m.harden()
-	if err == nil {
-		m.t.Fatalf("hardened; want an error with %q", texts)
-	}
-	for _, text := range texts {
-		if !strings.Contains(err.Error(), text) {
-			m.t.Errorf("error is\n%v\nwant %q in it", err, text)
-		}
-	}
-	return err
-}
-
-const dropIn = "etc/sshd_config.d/00-keyswitchd.conf"
 
 func TestFreshThenUnchanged(t *testing.T) {
 	m := newMachine(t)
@@ -152,6 +21,9 @@ func TestFreshThenUnchanged(t *testing.T) {
 		t.Errorf("drop-in:\n%s", text)
 	}
 	again := m.mustHold()
+	if len(first.Changes) != 1 || len(again.Changes) != 0 {
+		t.Errorf("changes %q, then %q", first.Changes, again.Changes)
+	}
 	if n := m.runs.Load(); n != 0 || !again.At.Equal(first.At) {
 		t.Errorf("unchanged: %d programs run, verified at %s, want 0 and %s", n, again.At, first.At)
 	}
@@ -212,39 +84,50 @@ func TestConflicts(t *testing.T) {
 	for name, c := range map[string]struct {
 		file, text string
 		policy     func(*Policy)
-		want       []string
+		mended     []string // in what is said of the changes
+		want       []string // in the refusal
 	}{
-		"later file is shadowed":      {other, "PasswordAuthentication yes\nPermitRootLogin yes\n", nil, nil},
-		"earlier file wins":           {earlier, "# x\nPasswordAuthentication yes\n", nil, []string{"sshd_config: PasswordAuthentication is yes, the policy wants no; set by ", earlier + ":2"}},
-		"alias":                       {earlier, "ChallengeResponseAuthentication yes\n", nil, []string{"KbdInteractiveAuthentication is yes", earlier + ":1"}},
-		"odd syntax":                  {earlier, "\t\"pErMiTrOoTlOgIn\" \"yes\" # oh\r\n", nil, []string{"PermitRootLogin is yes", earlier + ":1"}},
-		"Port adds":                   {other, "Port 10023\n", nil, []string{"Port is 10022 and 10023, the policy wants 10022; set by ", other + ":1"}},
-		"ListenAddress adds":          {other, "ListenAddress 127.0.0.2\n", func(p *Policy) { p.Listen = []string{"127.0.0.1"} }, []string{"ListenAddress is ", other + ":1"}},
-		"ListenAddress other port":    {other, "ListenAddress 127.0.0.2:10023\n", nil, []string{"ListenAddress is ", "wants nothing but port 10022"}},
-		"ListenAddress narrower":      {other, "ListenAddress 127.0.0.2\n", nil, nil},
-		"AddressFamily narrower":      {other, "AddressFamily inet\n", nil, nil},
-		"AllowUsers adds":             {other, "AllowUsers mallory\n", func(p *Policy) { p.AllowUsers = []string{"alice"} }, []string{"AllowUsers is alice and mallory, the policy wants alice", other + ":1"}},
-		"AllowUsers narrower":         {other, "AllowUsers alice\n", nil, nil},
-		"DenyUsers narrower":          {other, "DenyUsers bob\n", func(p *Policy) { p.DenyUsers = []string{"eve"} }, nil},
-		"root in a Match":             {other, "PrintMotd no\nMatch User root\n PermitRootLogin yes\n", nil, []string{"PermitRootLogin is yes for some connections", "Match block", other + ":3"}},
-		"an address in a Match":       {other, "Match Address 10.0.0.0/8\nPasswordAuthentication yes\n", nil, []string{"PasswordAuthentication is yes for some connections", other + ":2"}},
-		"a Match of the same":         {other, "Match User root\n PermitRootLogin no\nX11Forwarding no\n", nil, nil},
-		"a Match of no concern":       {other, "Match User bob\n ForceCommand /bin/true\n", nil, nil},
-		"AllowUsers in a Match":       {other, "Match Address 10.0.0.0/8\nAllowUsers alice mallory\n", func(p *Policy) { p.AllowUsers = []string{"alice"} }, []string{"AllowUsers is alice mallory for some"}},
-		"DisallowUsers":               {other, "DisallowUsers bob\n", nil, []string{"sshd: /usr/sbin/sshd -T does not accept", "Bad configuration option: DisallowUsers"}},
-		"an open quote":               {other, "HostKey \"x\n", nil, []string{other + ":1", "quote"}},
-		"binary":                      {other, "Port 1\x00\n", nil, []string{"NUL", other}},
-		"a loop":                      {other, "Include " + "LOOP\n", nil, []string{"nested more than 16 deep"}},
-		"an include that isn't there": {other, "Include /nonexistent/*.conf /nonexistent.conf\n", nil, nil},
+		"later file is shadowed":      {other, "PasswordAuthentication yes\nPermitRootLogin yes\n", nil, nil, nil},
+		"earlier file wins":           {earlier, "# x\nPasswordAuthentication yes\n", nil, []string{earlier + ":2: commented out: PasswordAuthentication yes, and sshd takes the first it finds; the policy wants no"}, nil},
+		"alias":                       {earlier, "ChallengeResponseAuthentication yes\n", nil, []string{earlier + ":1: commented out: KbdInteractiveAuthentication yes"}, nil},
+		"odd syntax":                  {earlier, "\t\"pErMiTrOoTlOgIn\" \"yes\" # oh\r\n", nil, []string{earlier + ":1: commented out: PermitRootLogin yes"}, nil},
+		"Port adds":                   {other, "Port 10023\n", nil, []string{other + ":1: commented out: Port adds up"}, nil},
+		"ListenAddress adds":          {other, "ListenAddress 127.0.0.2\n", func(p *Policy) { p.Listen = []string{"127.0.0.1"} }, []string{other + ":1: commented out: ListenAddress adds up"}, nil},
+		"ListenAddress other port":    {other, "ListenAddress 127.0.0.2:10023\n", nil, []string{"adds a listener on another port than the policy's 10022"}, nil},
+		"ListenAddress narrower":      {other, "ListenAddress 127.0.0.2\n", nil, nil, nil},
+		"AddressFamily narrower":      {other, "AddressFamily inet\n", nil, nil, nil},
+		"AllowUsers adds":             {other, "AllowUsers mallory\n", func(p *Policy) { p.AllowUsers = []string{"alice"} }, []string{other + ":1: commented out: AllowUsers mallory adds to the policy's AllowUsers alice"}, nil},
+		"AllowUsers narrower":         {other, "AllowUsers alice\n", nil, nil, nil},
+		"DenyUsers narrower":          {other, "DenyUsers bob\n", func(p *Policy) { p.DenyUsers = []string{"eve"} }, nil, nil},
+		"root in a Match":             {other, "PrintMotd no\nMatch User root\n PermitRootLogin yes\n", nil, []string{other + ":3: commented out: PermitRootLogin yes for some connections"}, nil},
+		"an address in a Match":       {other, "Match Address 10.0.0.0/8\nPasswordAuthentication yes\n", nil, []string{other + ":2: commented out: PasswordAuthentication yes for some"}, nil},
+		"a Match of the same":         {other, "Match User root\n PermitRootLogin no\nX11Forwarding no\n", nil, nil, nil},
+		"a Match of no concern":       {other, "Match User bob\n ForceCommand /bin/true\n", nil, nil, nil},
+		"AllowUsers in a Match":       {other, "Match Address 10.0.0.0/8\nAllowUsers alice mallory", func(p *Policy) { p.AllowUsers = []string{"alice"} }, []string{other + ":2: commented out: AllowUsers alice mallory for some"}, nil},
+		"DisallowUsers":               {other, "DisallowUsers bob, carol", nil, []string{other + ":1: replaced: no sshd knows DisallowUsers, and none starts with it; the keyword is DenyUsers"}, nil},
+		"DisallowUsers' patterns":     {other, "disallowusers = bob* carol@10.0.0.0/8\r\n", nil, []string{other + ":1: replaced"}, nil},
+		"DisallowUsers, quoted":       {other, "DisallowUsers \"a b\"\n", nil, nil, []string{other + ":1: no sshd knows DisallowUsers", "can't be mended here"}},
+		"an open quote":               {other, "HostKey \"x\n", nil, nil, []string{other + ":1", "quote"}},
+		"binary":                      {other, "Port 1\x00\n", nil, nil, []string{"NUL", other}},
+		"a loop":                      {other, "Include " + "LOOP\n", nil, nil, []string{"nested more than 16 deep"}},
+		"an include that isn't there": {other, "Include /nonexistent/*.conf /nonexistent.conf\n", nil, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
 			if c.policy != nil {
 				c.policy(&m.o.Policy)
 			}
-			m.write(c.file, strings.ReplaceAll(c.text, "LOOP", m.path(c.file)))
+			text := strings.ReplaceAll(c.text, "LOOP", m.path(c.file))
+			m.write(c.file, text)
 			if c.want == nil {
-				m.mustHold()
+				m.mustMend(c.mended...)
+				if c.mended == nil && m.read(c.file) != text {
+					t.Errorf("the file became:\n%s", m.read(c.file))
+				}
+				m.mustRestore()
+				if m.read(c.file) != text || m.read(dropIn) != "" {
+					t.Errorf("restored:\n%s\n%s", m.read(c.file), m.read(dropIn))
+				}
 				return
 			}
 			m.mustRefuse(c.want...)
@@ -273,7 +156,7 @@ func TestGSSAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, has := e["gssapiauthentication"]; has {
-		m.mustRefuse("GSSAPIAuthentication is yes, the policy wants no; set by ", "50-more.conf:1")
+		m.mustMend("50-more.conf:1: commented out: GSSAPIAuthentication yes")
 	} else {
 		m.mustHold()
 	}
@@ -281,24 +164,30 @@ func TestGSSAPI(t *testing.T) {
 
 func TestMainFile(t *testing.T) {
 	for name, c := range map[string]struct {
-		text func(m *machine) string
-		want []string
+		text   func(m *machine) string
+		mended []string
+		want   []string
 	}{
-		"no Include":         {func(m *machine) string { return m.stock() }, []string{"has no Include that reads", "add this as its first line: Include ", "/etc/sshd_config.d/*.conf"}},
-		"late Include":       {func(m *machine) string { return m.stock() + m.include() }, []string{"X11Forwarding is yes, the policy wants no; set by ", "etc/sshd_config:4"}},
-		"Include in a Match": {func(m *machine) string { return m.stock() + "Match User bob\n" + m.include() }, []string{"has no Include that reads", "outside of Match blocks"}},
+		"no Include":         {func(m *machine) string { return m.stock() }, []string{"sshd_config:1: an Include is added: without it sshd does not read keyswitchd's file"}, nil},
+		"late Include":       {func(m *machine) string { return m.stock() + m.include() }, []string{"etc/sshd_config:4: commented out: X11Forwarding yes"}, nil},
+		"two Includes":       {func(m *machine) string { return m.include() + m.stock() + m.include() }, []string{"etc/sshd_config:9: commented out: all of these files were read before"}, nil},
+		"Include in a Match": {func(m *machine) string { return m.stock() + "Match User bob\n" + m.include() }, nil, []string{"etc/sshd_config:9: this Include stands in a Match block", "move the line above"}},
 		"two levels": {func(m *machine) string {
 			m.write("etc/all", m.include())
 			return "Include " + m.path("etc/al?") + "\n" + m.stock()
-		}, nil},
-		"no host key":      {func(m *machine) string { return m.include() + "HostKey " + m.path("gone") + "\n" }, []string{"no hostkeys available"}},
-		"no final newline": {func(m *machine) string { return m.include() + m.stock() + "PrintMotd no" }, nil},
+		}, nil, nil},
+		"no host key":      {func(m *machine) string { return m.include() + "HostKey " + m.path("gone") + "\n" }, nil, []string{"no hostkeys available"}},
+		"no final newline": {func(m *machine) string { return m.include() + m.stock() + "PrintMotd no" }, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
-			m.write("etc/sshd_config", c.text(m))
+			text := c.text(m)
+			m.write("etc/sshd_config", text)
 			if c.want == nil {
-				m.mustHold()
+				m.mustMend(c.mended...)
+				if m.mustRestore(); m.read("etc/sshd_config") != text {
+					t.Errorf("restored:\n%s", m.read("etc/sshd_config"))
+				}
 			} else {
 				m.mustRefuse(c.want...)
 			}
@@ -323,20 +212,23 @@ func TestRefusalPutsBack(t *testing.T) {
 	m := newMachine(t)
 	m.mustHold()
 	before := m.read(dropIn)
-	m.write("etc/sshd_config.d/00-a-first.conf", "MaxAuthTries 3\n")
-	m.mustHold()
+	const other = "etc/sshd_config.d/00-a-first.conf"
+	m.write(other, "MaxAuthTries 4\nNonsense 1\n")
 	m.o.Policy.MaxAuthTries = 2
-	m.mustRefuse("MaxAuthTries is 3, the policy wants 2", "00-a-first.conf:1")
-	if m.read(dropIn) != before {
-		t.Error("the former drop-in is not back")
+	m.mustRefuse("Bad configuration option: Nonsense", "00-a-first.conf", "line")
+	if m.read(dropIn) != before || m.read(other) != "MaxAuthTries 4\nNonsense 1\n" {
+		t.Error("the former files are not back")
 	}
 }
 
 func TestCheckOnly(t *testing.T) {
 	m := newMachine(t)
 	m.o.CheckOnly = true
-	if err := m.mustRefuse("00-keyswitchd.conf is not there; run `keyswitchd harden`"); strings.Contains(err.Error(), "Include") {
+	if err := m.mustRefuse("`keyswitchd harden` would change this", "00-keyswitchd.conf: written"); strings.Contains(err.Error(), "Include") {
 		t.Error(err)
+	}
+	if _, err := os.Stat(m.path("backup")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the check made a backup: %v", err)
 	}
 	if _, err := os.Stat(m.path("run")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the check made something: %v", err)
@@ -347,10 +239,10 @@ func TestCheckOnly(t *testing.T) {
 	m.mustHold()
 	kept := m.read("run/result.json")
 	m.o.Policy.MaxSessions = 1
-	m.mustRefuse("is not what the policy says")
+	m.mustRefuse("was not what the policy says")
 	m.o.Policy.MaxSessions = 10
 	m.write("etc/sshd_config.d/00-a-first.conf", "MaxSessions 20\n")
-	m.mustRefuse("MaxSessions is 20, the policy wants 10")
+	m.mustRefuse("00-a-first.conf:1: commented out: MaxSessions 20", "the policy wants 10")
 	if m.read("run/result.json") != kept {
 		t.Error("the check changed the result")
 	}

@@ -66,7 +66,7 @@ func TestRenderGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := render("/etc/keyswitchd/keyswitchd.toml", a.Version, list, nil)
+			text := render("/etc/keyswitchd/keyswitchd.toml", a.Version, list, nil, nil)
 			golden := filepath.Join("testdata", "drop-in-"+v+"-"+name+".conf")
 			if *update {
 				if err := os.WriteFile(golden, []byte(text), 0o644); err != nil {
@@ -94,7 +94,7 @@ func TestRecordedEffective(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				e, err := parseEffective(string(text))
+				e, err := ParseValues(string(text))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -143,7 +143,7 @@ func TestOldKeywords(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := render("", a.Version, list, nil)
+		text := render("", a.Version, list, nil, nil)
 		for _, w := range c.with {
 			if !strings.Contains(text, "\n"+w) {
 				t.Errorf("%s: %q is missing", c.version, w)

@@ -20,7 +20,12 @@ type Result struct {
 	Problems []string  `json:"problems,omitempty"` // one line each, for people; none if Verified
 	Digest   string    `json:"digest,omitempty"`   // of everything it depended on; only if Verified
 	SSHD     string    `json:"sshd,omitempty"`     // "OpenSSH_9.2p1", "" if it isn't known
+	Warnings []string  `json:"warnings,omitempty"` // one line each: what holds, but will surprise somebody
+	Changes  []string  `json:"changes,omitempty"`  // what was changed to get there, one line each with its place; only of this run
 }
+
+// keptLines bounds what the result file tells of changes.
+const keptLines = 100
 
 // stored is the result file. The abilities are taken apart only when they are needed.
 type stored struct {
@@ -72,6 +77,9 @@ func readStoredIn(f *folder.Folder, name string) (stored, error) {
 
 // keep writes the result. If that fails, an older one must not stay either: it may say "verified".
 func keep(f *folder.Folder, name string, s stored) error {
+	if n := len(s.Changes) - keptLines; n > 0 { // every start reads this file; the backup has them all
+		s.Changes = append(s.Changes[:keptLines:keptLines], fmt.Sprintf("and %d more", n))
+	}
 	content, err := json.MarshalIndent(s, "", "\t")
 	if err == nil {
 		err = f.Replace(name, append(content, '\n'), 0o644)

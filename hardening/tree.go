@@ -28,6 +28,7 @@ type tree struct {
 	files    []configFile
 	hostKeys []string // arguments of HostKey
 	bytes    int
+	overlay  map[string][]byte // files as they are going to be
 }
 
 // configFile is one file as it was read.
@@ -37,27 +38,49 @@ type configFile struct {
 	inMatch bool // drawn in by an Include in a Match block
 	mode    uint32
 	safe    bool // nobody but root, or whoever runs this, can change it
+	draws   []draw
+	by      int // the file whose Include drew it in,
+	byLine  int // and the line there; 0 is sshd_config itself
+
+	firstMatch int // the line of the first Match, 0 if there is none
+
+	lines  []line // see tree.lines
+	parsed bool
 }
+
+// draw is a file that an Include line draws in.
+type draw struct{ line, file int }
 
 // readTree reads sshd_config and, by its Include lines, all that it draws in. An Include in a Match block
 // counts like any other. Whatever can't be read is an error: sshd might read it.
-func readTree(file string) (*tree, error) {
-	t := new(tree)
-	return t, t.read(file, 0, false)
+func readTree(file string) (*tree, error) { return readTreeOver(file, nil) }
+
+// readTreeOver is readTree with some files as they are going to be, whether they are there by now or not.
+func readTreeOver(file string, overlay map[string][]byte) (*tree, error) {
+	t := &tree{overlay: overlay}
+	return t, t.read(file, 0, false, 0, 0)
 }
 
-func (t *tree) read(file string, depth int, inMatch bool) error {
+func (t *tree) read(file string, depth int, inMatch bool, by, byLine int) error {
 	if depth > depthLimit {
 		return fmt.Errorf("hardening: reading %s: Include is nested more than %d deep; take the loop out", file, depthLimit)
 	}
-	content, state, err := folder.ReadRegular(unix.AT_FDCWD, file, 0)
-	if err != nil {
-		return fmt.Errorf("hardening: reading sshd's configuration: %w", err)
+	self := len(t.files)
+	f := configFile{path: file, inMatch: inMatch, by: by, byLine: byLine}
+	if content, over := t.overlay[file]; over {
+		f.content, f.mode, f.safe = content, 0o644, true
+	} else {
+		content, state, err := folder.ReadRegular(unix.AT_FDCWD, file, 0)
+		if err != nil {
+			return fmt.Errorf("hardening: reading sshd's configuration: %w", err)
+		}
+		f.content, f.mode, f.safe = content, state.Permissions(), state.Safe()
 	}
+	content := f.content
 	if bytes.IndexByte(content, 0) >= 0 {
 		return fmt.Errorf("hardening: reading %s: it holds a NUL byte, so it is no text; move it away", file)
 	}
-	t.files = append(t.files, configFile{file, content, inMatch, state.Permissions(), state.Safe()})
+	t.files = append(t.files, f)
 	if t.bytes += len(content); t.bytes > treeLimit || len(t.files) > treeFiles {
 		return fmt.Errorf("hardening: reading %s: sshd_config draws in more than %d files or %d MB; check its Include lines", file, treeFiles, treeLimit>>20)
 	}
@@ -68,17 +91,23 @@ func (t *tree) read(file string, depth int, inMatch bool) error {
 			continue
 		}
 		keyword, args, err := splitLine(string(line))
+		if err != nil && keyword == "" {
+			continue // sshd overlooks it
+		}
 		if err != nil {
 			return fmt.Errorf("hardening: %s:%d: %w", file, number, err)
 		}
 		switch keyword {
 		case "match": // to the end of this file
 			inMatch = true
+			if t.files[self].firstMatch == 0 {
+				t.files[self].firstMatch = number
+			}
 		case "hostkey":
 			t.hostKeys = append(t.hostKeys, args...)
 		case "include":
 			for _, pattern := range args {
-				if err := t.include(pattern, depth, inMatch); err != nil {
+				if err := t.include(pattern, depth, inMatch, self, number); err != nil {
 					return fmt.Errorf("%w (included by %s:%d)", err, file, number)
 				}
 			}
@@ -87,7 +116,7 @@ func (t *tree) read(file string, depth int, inMatch bool) error {
 	return nil
 }
 
-func (t *tree) include(pattern string, depth int, inMatch bool) error {
+func (t *tree) include(pattern string, depth int, inMatch bool, self, number int) error {
 	if !path.IsAbs(pattern) {
 		if strings.HasPrefix(pattern, "~") {
 			return fmt.Errorf("hardening: Include %s: write the whole path, without ~", pattern)
@@ -98,8 +127,15 @@ func (t *tree) include(pattern string, depth int, inMatch bool) error {
 	if err != nil {
 		return fmt.Errorf("hardening: Include %s: %w", pattern, err)
 	}
+	for name := range t.overlay {
+		if !slices.Contains(names, name) && globMatches(pattern, name) {
+			names = append(names, name)
+			slices.Sort(names)
+		}
+	}
 	for _, name := range names {
-		if err := t.read(name, depth+1, inMatch); err != nil {
+		t.files[self].draws = append(t.files[self].draws, draw{number, len(t.files)})
+		if err := t.read(name, depth+1, inMatch, self, number); err != nil {
 			return err
 		}
 	}
@@ -173,6 +209,21 @@ func glob(pattern string) ([]string, error) {
 	}
 	slices.Sort(kept)
 	return kept, nil
+}
+
+// globMatches says whether glob would find a file of that name.
+func globMatches(pattern, name string) bool {
+	a, b := strings.Split(path.Clean(pattern), "/"), strings.Split(name, "/")
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		ok, err := path.Match(strings.ReplaceAll(a[i], "[!", "[^"), b[i])
+		if err != nil || !ok || strings.HasPrefix(b[i], ".") && !strings.HasPrefix(a[i], ".") {
+			return false
+		}
+	}
+	return true
 }
 
 func globDir(dir, part string) ([]string, error) {

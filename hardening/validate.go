@@ -45,6 +45,7 @@ func (p Policy) Validate() error {
 		oneOf("tunnel", p.Tunnel, TunnelNo, TunnelPointToPoint, TunnelEthernet, TunnelYes),
 		within("per-source-max-startups", p.PerSourceMaxStartups, 0, 1000),
 		oneOf("profile", p.Profile, Standard, Strict),
+		p.validateMatch(),
 	)
 }
 

@@ -128,6 +128,13 @@ func TestDigestCoversPolicy(t *testing.T) {
 		case reflect.String:
 			f.SetString("x")
 		case reflect.Slice:
+			if e, ok := f.Addr().Interface().(*[]Exception); ok {
+				yes := true
+				*e = []Exception{{Criterion: "User a", Passwords: &yes}}
+				note(key + " (one)")
+				*e = []Exception{{Criterion: "User a", AgentForwarding: &yes}}
+				break
+			}
 			f.Set(reflect.ValueOf([]string{"a b"}))
 			note(key + " (one)")
 			f.Set(reflect.ValueOf([]string{"a", "b"}))

@@ -13,17 +13,19 @@ import (
 	"golang.org/x/term"
 
 	"keyswitchd/gpio"
+	"keyswitchd/hardening"
 	"keyswitchd/internal/config"
 	"keyswitchd/internal/interlock"
 )
 
 func newArm(cfgPath *string) *cobra.Command {
-	var yes bool
+	var yes, evenIfLockedOut bool
 	cmd := &cobra.Command{
 		Use:   "arm",
 		Short: "Put SSH under the key: from now on it runs only while the key is on",
 		Long: "Put SSH under the key: install the interlock, prove the hardened configuration, start and enable the daemon.\n" +
-			"If anything fails, everything is put back. keyswitchd disarm undoes it.",
+			"If anything fails, everything is put back. keyswitchd disarm undoes it.\n" +
+			"It refuses if afterwards nobody could log in, or if a name, a group or an address of the policy isn't there.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := needRoot("arm"); err != nil {
@@ -43,6 +45,9 @@ func newArm(cfgPath *string) *cobra.Command {
 			if err := checkLines(board, cfg); err != nil {
 				return err
 			}
+			if err := lockedOut(cmd.ErrOrStderr(), cfg, evenIfLockedOut); err != nil {
+				return err
+			}
 			if !yes {
 				if err := ask(cmd.InOrStdin(), cmd.ErrOrStderr(), cfg); err != nil {
 					return err
@@ -52,6 +57,7 @@ func newArm(cfgPath *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask")
+	cmd.Flags().BoolVar(&evenIfLockedOut, "even-if-locked-out", false, "arm even if nobody could log in over SSH afterwards")
 	return cmd
 }
 
@@ -61,8 +67,8 @@ func arm(ctx context.Context, w io.Writer, cfgPath string, cfg config.Config) er
 		return err
 	}
 	defer sd.Close()
-	err = interlock.DefaultMachine().Arm(ctx, sd, func(ctx context.Context) error {
-		return harden(ctx, cfgPath, cfg, hardenFlags{force: true})
+	err = machine(w).Arm(ctx, sd, func(ctx context.Context) error {
+		return harden(ctx, w, cfgPath, cfg, hardenFlags{force: true})
 	})
 	if err != nil {
 		return err
@@ -95,6 +101,14 @@ func ask(in io.Reader, w io.Writer, cfg config.Config) error {
 	return nil
 }
 
+// machine is this machine, where disarming also puts back what was hardened.
+func machine(w io.Writer) interlock.Machine {
+	m := interlock.DefaultMachine()
+	m.Hardened = func() (bool, error) { return hardening.Hardened(hardening.Options{}) }
+	m.Restore = func(ctx context.Context) error { return restore(ctx, w) }
+	return m
+}
+
 func newDisarm() *cobra.Command {
 	return &cobra.Command{
 		Use:   "disarm",
@@ -109,7 +123,7 @@ func newDisarm() *cobra.Command {
 				return err
 			}
 			defer sd.Close()
-			err = interlock.DefaultMachine().Disarm(cmd.Context(), sd)
+			err = machine(cmd.OutOrStdout()).Disarm(cmd.Context(), sd)
 			if errors.Is(err, interlock.ErrNotArmed) {
 				fmt.Fprintln(cmd.OutOrStdout(), "this machine is not armed; there is nothing to put back")
 				return nil

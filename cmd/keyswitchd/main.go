@@ -110,7 +110,7 @@ func newRoot() *cobra.Command {
 	root.Flags().BoolVar(&showStatus, "status", false, "say how things are, like the subcommand status")
 	root.Flags().BoolVar(&asJSON, "json", false, "with --status: as JSON")
 	root.AddCommand(
-		newRun(&cfgPath), newStatus(), newHarden(&cfgPath), newArm(&cfgPath), newDisarm(),
+		newRun(&cfgPath), newStatus(), newHarden(&cfgPath), newRestore(), newAudit(&cfgPath), newArm(&cfgPath), newDisarm(),
 		newSimulate(&cfgPath), newConfig(&cfgPath), newEndSessions(), newLEDOff(&cfgPath),
 	)
 	return root

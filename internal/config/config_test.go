@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,6 +47,9 @@ func TestBad(t *testing.T) {
 		{"bad port, large", "[hardening]\nport = 65536\n", []string{"t.toml:2", "hardening.port"}},
 		{"bad user", "[hardening]\nallow-users = [\"pi\", \"a b\"]\n", []string{"t.toml:2", "hardening.allow-users"}},
 		{"bad user, injection", "[hardening]\nallow-users = [\"pi\\nPermitRootLogin yes\"]\n", []string{"t.toml:2", "hardening.allow-users"}},
+		{"bad exception", "[[hardening.match]]\ncriterion = \"all\"\npasswords = true\n", []string{"t.toml:1", "hardening.match", "set it in [hardening]"}},
+		{"bad exception's key", "[[hardening.match]]\ncriterion = \"User a\"\nport = 22\n", []string{"t.toml:3", "no such key"}},
+		{"bad exception's value", "[[hardening.match]]\ncriterion = \"User a\"\npasswords = 1\n", []string{"t.toml:3", "hardening.match.passwords", "true or false"}},
 		{"bad duration in hardening", "[hardening]\nlogin-grace = \"30\"\n", []string{"t.toml:2", "hardening.login-grace"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -85,7 +89,13 @@ func TestReference(t *testing.T) {
 	if !reflect.DeepEqual(ref, empty) {
 		t.Errorf("the reference file says\n%+v, the defaults are\n%+v", ref, empty)
 	}
-	at := positions(Reference)
+	// A '#' with no blank after it makes a line an example.
+	example := regexp.MustCompile(`(?m)^#([^ \n])`).ReplaceAll(Reference, []byte("$1"))
+	full, err := Parse("reference.toml", example)
+	if err != nil || len(full.Policy.Match) != 1 || *full.Policy.Match[0].TCPForwarding != hardening.ForwardLocal {
+		t.Errorf("the examples: %+v, %v", full.Policy.Match, err)
+	}
+	at := positions(example)
 	for key := range keys() {
 		if at[key] == 0 {
 			t.Errorf("the reference file does not show %s", key)

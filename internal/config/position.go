@@ -136,7 +136,11 @@ func keys() map[string]string {
 				continue
 			}
 			key := prefix + tag
-			switch f.Type.Kind() {
+			kind := f.Type.Kind()
+			if kind == reflect.Pointer {
+				kind = f.Type.Elem().Kind()
+			}
+			switch kind {
 			case reflect.Struct:
 				walk(key+".", f.Type)
 			case reflect.String:
@@ -144,6 +148,10 @@ func keys() map[string]string {
 			case reflect.Bool:
 				out[key] = "true or false, without quotes"
 			case reflect.Slice:
+				if f.Type.Elem().Kind() == reflect.Struct { // an array of tables
+					walk(key+".", f.Type.Elem())
+					break
+				}
 				out[key] = `a list, such as ["one", "two"]`
 			default:
 				out[key] = "a whole number, without quotes"

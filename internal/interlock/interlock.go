@@ -33,6 +33,10 @@ type Machine struct {
 	Units   string // the administrator's unit files, systemd.unit(5)
 	State   string // where the record is kept
 	SSHConf string // keyswitchd's drop-in for sshd_config, to be put back by Disarm
+
+	// Hardened and Restore are for what hardening has changed in other files (hardening.Hardened, hardening.Restore); nil is nothing.
+	Hardened func() (bool, error)
+	Restore  func(ctx context.Context) error
 }
 
 // DefaultMachine is this machine.
@@ -65,6 +69,8 @@ type record struct {
 	Files   []before        `json:"files"`
 	Enabled bool            `json:"enabled"` // keyswitchd.service was
 	Active  map[string]bool `json:"active"`  // ssh.service and ssh.socket
+	// Hardened says that somebody had run `keyswitchd harden` by hand before.
+	Hardened bool `json:"hardened,omitempty"`
 }
 
 // before is a file as it was. A file that was not there has a nil Content.
@@ -104,7 +110,7 @@ func (m Machine) Arm(ctx context.Context, sd Systemd, harden func(context.Contex
 				// Its own time: the caller's may have run out, which is perhaps why we are here.
 				back, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 				defer cancel()
-				if undo := m.Disarm(back, sd); undo != nil {
+				if undo := m.disarm(back, sd, false); undo != nil {
 					err = errors.Join(err, fmt.Errorf("interlock: and putting everything back: %w; `keyswitchd disarm` tries it again", undo))
 				}
 			}
@@ -179,6 +185,11 @@ func (m Machine) remember(ctx context.Context, sd Systemd, drops map[string][]by
 			return err
 		}
 	}
+	if m.Hardened != nil {
+		if r.Hardened, err = m.Hardened(); err != nil {
+			return err
+		}
+	}
 	data, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
 		return err
@@ -191,7 +202,10 @@ func (m Machine) remember(ctx context.Context, sd Systemd, drops map[string][]by
 
 // Disarm puts everything back as it was before Arm: the files byte for byte, the daemon stopped and not enabled, SSH
 // running if it ran. It may be called again after it was cut short. ErrNotArmed if there is nothing to put back.
-func (m Machine) Disarm(ctx context.Context, sd Systemd) error {
+func (m Machine) Disarm(ctx context.Context, sd Systemd) error { return m.disarm(ctx, sd, true) }
+
+// disarm puts back what was hardened, but, unless all is set, not if that was done by hand before Arm.
+func (m Machine) disarm(ctx context.Context, sd Systemd, all bool) error {
 	data, err := os.ReadFile(filepath.Join(m.State, recordFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrNotArmed
@@ -209,6 +223,9 @@ func (m Machine) Disarm(ctx context.Context, sd Systemd) error {
 		if err := b.putBack(); err != nil {
 			errs = append(errs, fmt.Errorf("interlock: putting back %s: %w", b.Path, err))
 		}
+	}
+	if m.Restore != nil && (all || !r.Hardened) {
+		errs = append(errs, m.Restore(ctx))
 	}
 	errs = append(errs, sd.Reload(ctx))
 	if !r.Enabled {

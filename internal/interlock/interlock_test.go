@@ -184,3 +184,56 @@ func TestDisarmAgain(t *testing.T) {
 		t.Errorf("after:\n%v\nbefore:\n%v", after, before)
 	}
 }
+
+// What hardening has changed is put back by disarming, and by an arming that fails, unless it was hardened by hand before.
+func TestRestoresWhatWasHardened(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, fails, want bool
+	}{
+		"disarming":                     {want: true},
+		"disarming, hardened before":    {before: true, want: true},
+		"arming fails":                  {fails: true, want: true},
+		"arming fails, hardened before": {before: true, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, sd := machine(t)
+			restored := false
+			m.Hardened = func() (bool, error) { return c.before, nil }
+			m.Restore = func(context.Context) error { restored = true; return nil }
+			if c.fails {
+				sd.fail = "restart keyswitchd.service"
+			}
+			err := m.Arm(t.Context(), sd, m.pretendHarden)
+			if (err != nil) != c.fails || restored && !c.fails {
+				t.Fatalf("%v, restored %v", err, restored)
+			}
+			if !c.fails {
+				if err := m.Disarm(t.Context(), sd); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if restored != c.want {
+				t.Errorf("restored %v, want %v", restored, c.want)
+			}
+		})
+	}
+}
+
+// A file that can't be put back leaves the machine armed, so that disarming can be tried again.
+func TestRestoreFails(t *testing.T) {
+	m, sd := machine(t)
+	if err := m.Arm(t.Context(), sd, m.pretendHarden); err != nil {
+		t.Fatal(err)
+	}
+	m.Restore = func(context.Context) error { return errors.New("read-only") }
+	if err := m.Disarm(t.Context(), sd); err == nil {
+		t.Fatal("disarmed")
+	}
+	if armed, err := m.Armed(); !armed || err != nil {
+		t.Errorf("armed %v, %v", armed, err)
+	}
+	m.Restore = nil
+	if err := m.Disarm(t.Context(), sd); err != nil {
+		t.Error(err)
+	}
+}

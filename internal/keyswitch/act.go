@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"keyswitchd/gpio"
@@ -176,7 +177,7 @@ func (l *loop) tell(d Decision) {
 	s := status.Status{
 		Running: true, Key: "unknown", SSH: f.Door.Active, Unit: unit(f), Open: f.Door.Open, Fault: d.Fault,
 		Code: string(d.Kind), Reason: d.Reason, Advice: d.Advice, Since: l.since, LED: d.LED.String(),
-		Sessions: f.Door.Sessions, Override: "auto", Problems: l.now.Problems,
+		Sessions: f.Door.Sessions, Override: "auto", Problems: slices.Concat(l.now.Problems, l.verified.Warnings),
 		Hardening: status.Hardening{Verified: l.verified.Verified, Problems: l.verified.Problems},
 	}
 	if f.KeyKnown {

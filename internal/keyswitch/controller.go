@@ -274,6 +274,9 @@ func (l *loop) doorSeen(s sshctl.State) {
 		// `keyswitchd harden` by hand says nothing about it.
 		l.readHardening()
 		f.NotVerified = !l.verified.Verified
+		for _, warning := range l.verified.Warnings {
+			l.Log.Warn("SSH is open as the policy wants it, and something may surprise", "warning", warning)
+		}
 		f.StoppedByHand, l.settleAt, l.openedAt, l.wasOpen = false, 0, now, l.granted
 	}
 	if s.Closed && l.wasOpen && l.granted {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -381,6 +383,32 @@ func TestUnverified(t *testing.T) {
 		b.result = hardening.Result{}
 		b.key(keyOn)
 		b.want("open without a proof is closed again", false, gpio.FastBlink, "grant", "ready", "start", "revoke", "stop")
+	})
+}
+
+// What would lock the admin out is told in the status and, once an opening, in the log; it closes nothing.
+func TestWarningsOfTheLastStart(t *testing.T) {
+	test(t, Settings{Problems: []string{"not reloaded"}}, func(b *bench) {
+		var log strings.Builder
+		b.ctl.Log = slog.New(slog.NewTextHandler(&log, nil))
+		b.result.Warnings = []string{"nobody has a key"}
+		b.key(keyOn)
+		b.want("open all the same", true, gpio.Solid)
+		b.becomes(open)
+		b.mu.Lock()
+		problems := b.status.Problems
+		b.mu.Unlock()
+		if want := []string{"not reloaded", "nobody has a key"}; !slices.Equal(problems, want) {
+			t.Errorf("problems %q, want %q", problems, want)
+		}
+		if n := strings.Count(log.String(), "nobody has a key"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, log.String())
+		}
+		b.key(keyOff)
+		b.key(keyOn)
+		if n := strings.Count(log.String(), "nobody has a key"); n != 2 {
+			t.Errorf("after a second opening logged %d times", n)
+		}
 	})
 }
 

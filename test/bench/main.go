@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string) error {
 		if err := bare.turns(ctx, o.turns, &t.bare); err != nil {
 			return err
 		}
-		if err := output(ctx, "/usr/sbin/keyswitchd", "arm", "--yes"); err != nil {
+		if err := output(ctx, "/usr/sbin/keyswitchd", "arm", "--yes", "--even-if-locked-out"); err != nil {
 			return err
 		}
 		fmt.Printf("; armed, one turn of the key to warm up, then %d\n", o.turns)

@@ -11,21 +11,51 @@ import (
 
 const conflict = "/etc/ssh/sshd_config.d/10-e2e.conf"
 
-// A configuration that isn't what the policy wants: SSH doesn't start, whoever starts it, and the status names file and
-// line. Once mended it opens, without a hand on the key.
+// What contradicts the policy is commented out before SSH opens, with a line in the journal, and can be had back.
+func TestConflictIsMended(t *testing.T) {
+	begin(t)
+	const text = "# a second door\nPort 2222\n"
+	write(t, conflict, text)
+	if out := must(t, "keyswitchd", "harden", "--diff"); !contains(out, conflict+":2", "+#keyswitchd# Port 2222") {
+		t.Errorf("harden --diff: %s", out)
+	}
+	if now, err := os.ReadFile(conflict); err != nil || string(now) != text {
+		t.Errorf("--diff has changed it: %v: %q", err, now)
+	}
+	turn(t, true)
+	await(t, "open", opened())
+	if err := all(listens(22), silent(2222))(); err != nil {
+		t.Error(err)
+	}
+	if now, err := os.ReadFile(conflict); err != nil || !contains(string(now), "# a second door\n", "\n#keyswitchd# Port 2222\n") {
+		t.Errorf("%v: it is %q", err, now)
+	}
+	if out := must(t, "journalctl", "--unit=ssh.service", "--no-pager", "--output=cat"); !contains(out, "changed: "+conflict+":2: commented out") {
+		t.Errorf("the journal does not tell it: %s", out)
+	}
+	turn(t, false)
+	await(t, "closed", shut())
+	must(t, "keyswitchd", "restore")
+	if now, err := os.ReadFile(conflict); err != nil || string(now) != text {
+		t.Errorf("restored: %v: it is %q", err, now)
+	}
+}
+
+// A configuration that isn't what the policy wants and can't be mended, here because it is a link: SSH doesn't start, whoever starts
+// it, and the status names file and line. Once that is settled it opens, without a hand on the key.
 func TestConflictRefusesTheStart(t *testing.T) {
 	begin(t)
-	write(t, conflict, "# a second door\nPort 2222\n")
+	door(t)
 	turn(t, true)
 	await(t, "refused", all(silent(22), silent(2222), statusIs("refused", func(s status.Status) bool {
 		return s.Key == "on" && s.Fault && !s.Open && s.Code == "hardening-refused" && s.LED == "fast-blink" &&
-			contains(s.Reason, conflict+":2", "2222") && s.Advice != "" && !s.Hardening.Verified && len(s.Hardening.Problems) > 0
+			contains(s.Reason, conflict+":1", "symbolic link") && s.Advice != "" && !s.Hardening.Verified && len(s.Hardening.Problems) > 0
 	})))
 	countDark(t, 5)
-	if out, code := run(t, "keyswitchd", "--status"); code != status.ExitFault || !contains(out, conflict+":2") {
+	if out, code := run(t, "keyswitchd", "--status"); code != status.ExitFault || !contains(out, conflict+":1") {
 		t.Errorf("--status: exit code %d, want %d: %s", code, status.ExitFault, out)
 	}
-	if out, code := run(t, "keyswitchd", "harden", "--check"); code != 1 || !contains(out, conflict+":2", "2222") {
+	if out, code := run(t, "keyswitchd", "harden", "--check"); code != 1 || !contains(out, conflict+":1") {
 		t.Errorf("harden --check: exit code %d, want 1: %s", code, out)
 	}
 	// It is tried again with growing intervals, not all the time.
@@ -44,14 +74,25 @@ func TestConflictRefusesTheStart(t *testing.T) {
 	await(t, "open by itself", opened())
 }
 
-// Reloading sshd hardens again. With a conflict it is refused, and sshd keeps what it has.
+// door makes the conflicting file a link.
+func door(t *testing.T) {
+	t.Helper()
+	const target = "/root/e2e-door"
+	write(t, target, "Port 2222\n")
+	if err := os.Symlink(target, conflict); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(conflict) })
+}
+
+// Reloading sshd hardens again. With a conflict that can't be mended it is refused, and sshd keeps what it has.
 func TestConflictRefusesTheReload(t *testing.T) {
 	begin(t)
 	key := freshKey(t, "")
 	turn(t, true)
 	await(t, "open", opened())
 	sshd := mainPID(t, "ssh.service")
-	write(t, conflict, "Port 2222\n")
+	door(t)
 	if out, code := run(t, "systemctl", "reload", "ssh"); code == 0 {
 		t.Errorf("systemctl reload ssh: it is reloaded: %s", out)
 	}

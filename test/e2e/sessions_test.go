@@ -66,6 +66,7 @@ func TestSessionsMayStay(t *testing.T) {
 // A configuration with a mistake in it changes nothing but the status.
 func TestBadReloadChangesNothing(t *testing.T) {
 	begin(t)
+	freshKey(t, "") // nobody having one would be a problem, too
 	turn(t, true)
 	await(t, "open", opened())
 	sshd := mainPID(t, "ssh.service")

@@ -24,6 +24,9 @@ func lookAround() (surroundings, error) {
 			if err != nil {
 				return err
 			}
+			if path == "/var/lib/keyswitchd/backup" { // kept for ever
+				return fs.SkipDir
+			}
 			info, err := e.Info()
 			if err != nil {
 				return err
@@ -44,8 +47,8 @@ func lookAround() (surroundings, error) {
 				}
 				about += " -> " + to
 			}
-			// Where arming keeps its memory, the folder itself may stay.
-			if path != "/var/lib/keyswitchd" {
+			// Where arming keeps its memory, the folder itself may stay; and backups of sshd's files are kept for good.
+			if path != "/var/lib/keyswitchd" && !strings.HasPrefix(path, "/var/lib/keyswitchd/backup") {
 				s[path] = about
 			}
 			return nil

@@ -1,0 +1,20 @@
+//go:build sshds
+
+package hardening
+
+import (
+	"flag"
+	"testing"
+
+	"keyswitchd/test/sshds"
+)
+
+var (
+	trees = flag.Int("trees", 2000, "random configuration trees a release")
+	seed  = flag.Uint64("seed", 1, "seed of the first tree; each next one has the next number")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	sshds.Main(m, map[string]func([]string) error{"serve": serve})
+}
