@@ -85,7 +85,14 @@ func runDaemon(ctx context.Context, cfgPath string, stderr io.Writer) error {
 			notify(log, daemon.SdNotifyWatchdog)
 		},
 		WatchdogEvery: watchdog / 2,
-		Log:           log,
+		WatchdogSeldom: func(seldom bool) {
+			within := watchdog
+			if seldom {
+				within *= keyswitch.SeldomFactor
+			}
+			notify(log, fmt.Sprintf("WATCHDOG_USEC=%d", within.Microseconds()))
+		},
+		Log: log,
 	}
 	c.Set(settings(cfg))
 

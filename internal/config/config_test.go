@@ -24,6 +24,7 @@ func TestBad(t *testing.T) {
 		{"bad key in a table", "[gpio]\nkey = \"GPIO4\"\ndebounce = \"1ms\"\n", []string{"t.toml:3", "gpio.debounce", "no such key"}},
 		{"bad table", "[gipo]\nkey = \"GPIO4\"\n", []string{"t.toml:1", "gipo"}},
 		{"bad table for a key", "[gpio]\nport = 22\n", []string{"t.toml:2", "did you mean hardening.port?"}},
+		{"bad table for a top key", "[gpio]\nsessions = \"keep\"\n", []string{"t.toml:2", "gpio.sessions", "sessions belongs at the top of the file"}},
 		{"two bad keys", "a1 = 1\nb1 = 2\n", []string{"t.toml:1", "t.toml:2"}},
 		{"bad syntax", "on-boot = \n", []string{"t.toml:1"}},
 		{"bad duplicate", "max-on = \"1h\"\nmax-on = \"2h\"\n", []string{"t.toml:2", "max-on"}},

@@ -117,6 +117,9 @@ func unknown(key string) string {
 			best, distance = k, d
 		}
 	}
+	if best == last && key != last {
+		return fmt.Sprintf("there is no such key here; %s belongs at the top of the file, above the first [table]", best)
+	}
 	if best != "" {
 		return fmt.Sprintf("there is no such key; did you mean %s?", best)
 	}

@@ -16,6 +16,9 @@ import (
 // the start, closing revokes it before the stop.
 func (l *loop) act() error {
 	d := l.decide()
+	if d.Permit {
+		l.pingSeldom(false) // first: from the permit on, a freeze has to be noticed soon
+	}
 	if err := l.permit(&d); err != nil {
 		return err
 	}
@@ -34,11 +37,36 @@ func (l *loop) act() error {
 		l.start(d)
 		l.endSessions(d)
 	}
+	l.pingSeldom(l.shut(d))
 	if l.WatchdogEvery > 0 && l.facts.Now >= l.watchdogAt {
 		l.Watchdog()
-		l.watchdogAt = l.facts.Now + l.WatchdogEvery
+		l.watchdogAt = l.facts.Now + l.pingEvery()
 	}
 	return nil
+}
+
+// shut reports whether SSH is known to be closed, with nothing left that could open it.
+func (l *loop) shut(d Decision) bool {
+	f := l.facts
+	return l.ready && !l.leaving && !d.Permit && !l.granted && f.DoorKnown && f.Door.Err == nil && f.Door.Closed &&
+		l.cancelStart == nil && !l.stopBusy
+}
+
+func (l *loop) pingEvery() time.Duration {
+	if l.seldom {
+		return SeldomFactor * l.WatchdogEvery
+	}
+	return l.WatchdogEvery
+}
+
+// pingSeldom changes the pace of the pings. Telling systemd counts as a ping.
+func (l *loop) pingSeldom(seldom bool) {
+	if seldom == l.seldom || l.WatchdogEvery <= 0 || l.WatchdogSeldom == nil {
+		return
+	}
+	l.seldom = seldom
+	l.WatchdogSeldom(seldom)
+	l.watchdogAt = l.facts.Now + l.pingEvery()
 }
 
 func (l *loop) decide() Decision {

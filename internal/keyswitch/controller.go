@@ -27,6 +27,9 @@ const (
 	lastRetry  = time.Minute
 )
 
+// SeldomFactor is how much longer the watchdog waits while SSH is closed: a ping is all that wakes the daemon then.
+const SeldomFactor = 10
+
 // Key is the contact: gpio.Key.
 type Key interface {
 	Run(ctx context.Context, report func(gpio.Reading)) error
@@ -76,7 +79,11 @@ type Controller struct {
 	// WatchdogEvery, 0 for never.
 	Watchdog      func()
 	WatchdogEvery time.Duration
-	Log           *slog.Logger
+	// WatchdogSeldom, if set, tells systemd to expect Watchdog each SeldomFactor * WatchdogEvery only (true), or each
+	// WatchdogEvery as at first (false). True is said when SSH is known to be closed, for what is closed stays closed if the
+	// daemon freezes; false before a permit is granted.
+	WatchdogSeldom func(bool)
+	Log            *slog.Logger
 
 	settings chan Settings
 	once     sync.Once
@@ -171,6 +178,7 @@ type loop struct {
 	stopBusy    bool
 	stopSent    bool // since the permit was revoked
 	endBusy     bool
+	seldom      bool // what WatchdogSeldom was told last
 	wasOpen     bool // the door was seen open since the last start of ours, and not stopped by us
 	active      bool // what the last answer of systemd's said
 

@@ -88,13 +88,15 @@ func (b *Bus) serve(ctx context.Context, report func(error)) error {
 		return fmt.Errorf("status: connecting to the system bus: %w", err)
 	}
 	defer conn.Close()
-	if err := conn.Export(object{b}, Path, properties); err != nil {
+	// Tables: Export looks methods up by reflection, and a program that does so keeps every exported method of all it links.
+	o := object{b}
+	if err := conn.ExportMethodTable(map[string]any{"GetAll": o.GetAll, "Get": o.Get, "Set": o.Set}, Path, properties); err != nil {
 		return fmt.Errorf("status: exporting %s: %w", Path, err)
 	}
 	node := introspect.NewIntrospectable(&introspect.Node{Interfaces: []introspect.Interface{
 		introspect.IntrospectData, {Name: Interface, Properties: b.introspection()},
 	}})
-	if err := conn.Export(node, Path, "org.freedesktop.DBus.Introspectable"); err != nil {
+	if err := conn.ExportMethodTable(map[string]any{"Introspect": node.Introspect}, Path, "org.freedesktop.DBus.Introspectable"); err != nil {
 		return fmt.Errorf("status: exporting %s: %w", Path, err)
 	}
 	reply, err := conn.RequestName(BusName, dbus.NameFlagDoNotQueue)
