@@ -11,7 +11,11 @@ import (
 // readText is the own reader on a text that no file holds. Its Include lines draw in nothing.
 func readText(text string, c Connection) (Values, error) {
 	t := &tree{files: []configFile{{path: "/etc/ssh/sshd_config", content: []byte(text)}}}
-	return t.effective(c)
+	files, err := t.understand()
+	if err != nil {
+		return nil, err
+	}
+	return files.Effective(c)
 }
 
 // FuzzReader checks what must be true of any text, and that ways of writing that mean the same read the same. Its corpus is in

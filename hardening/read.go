@@ -2,6 +2,7 @@ package hardening
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,27 +102,49 @@ func (t *tree) second(c Connection, each func(l line, active bool) error) error 
 // ReadEffective is the own reader's idea of what `sshd -T -C` says: the keywords that some file sets for the connection, with
 // their values as written. A keyword that isn't there has sshd's default. It asks no program.
 func ReadEffective(file string, c Connection) (Values, error) {
+	f, err := ReadFiles(file)
+	if err != nil {
+		return nil, err
+	}
+	return f.Effective(c)
+}
+
+// Files is sshd's configuration as read once, for those who ask about many connections.
+type Files struct {
+	tree   *tree
+	global Values // what is for every connection
+}
+
+// ReadFiles reads the configuration that begins with file, and what it includes.
+func ReadFiles(file string) (*Files, error) {
 	t, err := readTree(file)
 	if err != nil {
 		return nil, err
 	}
-	return t.effective(c)
+	return t.understand()
 }
 
-func (t *tree) effective(c Connection) (Values, error) {
-	global, local := Values{}, Values{}
-	if err := t.first(func(l line, active bool) error { return global.collect(l, active) }); err != nil {
+func (t *tree) understand() (*Files, error) {
+	f := &Files{t, Values{}}
+	if err := t.first(func(l line, active bool) error { return f.global.collect(l, active) }); err != nil {
 		return nil, err
 	}
-	if err := t.second(c, func(l line, active bool) error { return local.collect(l, active) }); err != nil {
+	return f, nil
+}
+
+// Effective is [ReadEffective] for one connection.
+func (f *Files) Effective(c Connection) (Values, error) {
+	local := Values{}
+	if err := f.tree.second(c, func(l line, active bool) error { return local.collect(l, active) }); err != nil {
 		return nil, err
 	}
+	all := maps.Clone(f.global)
 	for keyword, value := range local {
 		if !globalOnly[keyword] {
-			global[keyword] = value
+			all[keyword] = value
 		}
 	}
-	return global, nil
+	return all, nil
 }
 
 // collect is how sshd takes a directive in: the first one wins, unless the keyword adds up.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"keyswitchd/hardening"
@@ -47,9 +48,14 @@ func lookForLockout(cfg config.Config) []string {
 
 // lockoutMachine is this machine as package lockout wants it. sshd's files are read by hardening's own reader.
 func lockoutMachine(policy hardening.Policy) lockout.Machine {
+	files := sync.OnceValues(func() (*hardening.Files, error) { return hardening.ReadFiles(hardening.DefaultConfigFile) })
 	return lockout.Machine{Root: "/", Now: time.Now(), Addresses: lockout.Addresses,
 		Settings: func(account string) (map[string][]string, error) {
-			return hardening.ReadEffective(hardening.DefaultConfigFile, hardening.Connection{User: account,
+			f, err := files()
+			if err != nil {
+				return nil, err
+			}
+			return f.Effective(hardening.Connection{User: account,
 				Host: "client.invalid", Addr: "192.0.2.1", LAddr: "192.0.2.2", LPort: policy.Port})
 		}}
 }
