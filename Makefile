@@ -105,7 +105,7 @@ TREES ?= 2000
 SEED  ?= 1
 test-sshds:
 	@test/packages.sh mmdebstrap debian-archive-keyring
-	$(GO) test $(if $(filter 0,$(shell id -u)),,-exec sudo) -count=1 -v -timeout 40m -tags sshds ./test/hardening -args -trees $(TREES) -seed $(SEED)
+	$(GO) test $(if $(filter 0,$(shell id -u)),,-exec sudo) -timeout 40m -tags sshds ./test/hardening -args -trees $(TREES) -seed $(SEED)
 
 # The kernel and the root file system of the virtual Pi, made once and kept in the cache.
 pi: $(VIRTUALPI)
