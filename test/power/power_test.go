@@ -33,7 +33,7 @@ func TestPower(t *testing.T) {
 	step("armed with the key on: open", func(p pi) {
 		p.configure("")
 		p.turn(true)
-		p.must("/usr/sbin/keyswitchd", "arm", "--yes")
+		p.must("/usr/sbin/keyswitchd", "arm", "--yes", "--even-if-locked-out")
 		p.opened()
 	})
 	step("rebooted with the key on: open, without anybody's doing", func(p pi) {
