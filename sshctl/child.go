@@ -296,3 +296,9 @@ func (c *Child) EndSessions(ctx context.Context) error {
 	c.set(func() { clear(c.sessions) })
 	return nil
 }
+
+// StartOthers implements Door: a Child guards nothing else.
+func (c *Child) StartOthers(context.Context) error { return nil }
+
+// WarnSessions implements Door: who is logged in here sits in front of the simulation.
+func (c *Child) WarnSessions(context.Context, Warning) error { return nil }

@@ -11,6 +11,7 @@ package sshctl
 import (
 	"context"
 	"fmt"
+	"reflect"
 )
 
 // The names that systemd and deploy/ agree on. They stand in the polkit rule and in the drop-ins too.
@@ -21,6 +22,9 @@ const (
 	Socket = "ssh.socket"
 	// EndSessionsUnit is the root-owned oneshot that ends SSH sessions; it runs [TerminateRemoteSessions].
 	EndSessionsUnit = "keyswitchd-end-sessions.service"
+	// WarnUnit is the root-owned oneshot that writes to the terminals of SSH sessions, without its instance: the unit's name
+	// is WarnUnit + Warning + ".service". It runs [WarnRemoteSessions].
+	WarnUnit = "keyswitchd-warn@"
 	// DaemonUnit is the daemon itself.
 	DaemonUnit = "keyswitchd.service"
 	// DropIn is how the path of the interlock's drop-in ends, whichever unit it is for.
@@ -47,9 +51,34 @@ type State struct {
 	Interlocked bool
 	// Sessions counts logged-in SSH sessions.
 	Sessions int
+	// Others are the further units of SystemdConfig.Units, in that order, each socket followed by the services that it starts.
+	Others []Other
 	// Err says why the state is unknown. Nil otherwise.
 	Err error
 }
+
+// Other is a unit beside SSH that the same key guards.
+type Other struct {
+	// Unit is its name, such as "cockpit.socket".
+	Unit string
+	// Active is as State.Active.
+	Active string
+	// Result is as State.Result.
+	Result string
+	// Guarded: it was loaded with the interlock's drop-in. One that wasn't is neither started nor stopped, and isn't counted in
+	// State.Closed: `keyswitchd arm` has not been run since it was named.
+	Guarded bool
+}
+
+// Warning is what WarnSessions tells the people who are logged in over SSH.
+type Warning string
+
+const (
+	// Closing: SSH has been closed, and their sessions end when the grace time is over.
+	Closing Warning = "closing"
+	// Expiring: SSH closes soon by itself, because the time that the key or an override gives it ends.
+	Expiring Warning = "expiring"
+)
 
 // same reports whether a reader of both would see no difference. Errors are compared by their text.
 func (s State) same(t State) bool {
@@ -61,7 +90,7 @@ func (s State) same(t State) bool {
 		et = t.Err.Error()
 	}
 	s.Err, t.Err = nil, nil
-	return s == t && es == et
+	return reflect.DeepEqual(s, t) && es == et
 }
 
 // Door is one way to open and close SSH. All methods may be called from different goroutines at once.
@@ -77,6 +106,10 @@ type Door interface {
 	Stop(ctx context.Context) error
 	// EndSessions ends logged-in SSH sessions and waits until they are gone.
 	EndSessions(ctx context.Context) error
+	// StartOthers starts the guarded other units that are down. The errors are joined; each names its unit.
+	StartOthers(ctx context.Context) error
+	// WarnSessions writes a short message to the terminals of the SSH sessions, and returns when that is done.
+	WarnSessions(ctx context.Context, w Warning) error
 }
 
 // JobError is a job that ran and did not end "done".

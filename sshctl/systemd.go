@@ -17,6 +17,8 @@ const (
 type SystemdConfig struct {
 	// Address of the bus in D-Bus notation. Default [SystemBus].
 	Address string
+	// Units are further units that the same key guards: NAME.service or NAME.socket. A socket's services are guarded along.
+	Units []string
 }
 
 // Systemd is the Door of a machine that runs systemd. It needs no privilege but what polkit grants.

@@ -3,6 +3,7 @@ package sshctl
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
@@ -224,23 +225,37 @@ func (l *link) clearFailed(ctx context.Context, units map[string]sd.UnitStatus) 
 }
 
 // EndSessions implements Door: it starts the root-owned oneshot and waits until it has finished.
-func (s *Systemd) EndSessions(ctx context.Context) error {
+func (s *Systemd) EndSessions(ctx context.Context) error { return s.oneshot(ctx, EndSessionsUnit) }
+
+// WarnSessions implements Door: it starts the root-owned oneshot and waits until it has finished.
+func (s *Systemd) WarnSessions(ctx context.Context, w Warning) error {
+	if w != Closing && w != Expiring {
+		return fmt.Errorf("sshctl: warning the sessions: there is no warning %q", string(w))
+	}
+	return s.oneshot(ctx, WarnUnit+string(w)+".service")
+}
+
+// StartOthers implements Door.
+func (s *Systemd) StartOthers(context.Context) error { return nil }
+
+// oneshot starts one of keyswitchd's own units and waits until it has finished.
+func (s *Systemd) oneshot(ctx context.Context, unit string) error {
 	s.mu.Lock()
 	l := s.link
 	s.mu.Unlock()
 	if l == nil {
-		return explain("starting", EndSessionsUnit, errAway)
+		return explain("starting", unit, errAway)
 	}
-	j, err := l.enqueue(ctx, "start", EndSessionsUnit)
+	j, err := l.enqueue(ctx, "start", unit)
 	if err != nil {
-		return explain("starting", EndSessionsUnit, err)
+		return explain("starting", unit, err)
 	}
 	result, err := j.wait(ctx)
 	if err != nil {
-		return explain("starting", EndSessionsUnit, err)
+		return explain("starting", unit, err)
 	}
 	if result != "done" {
-		return &JobError{Unit: EndSessionsUnit, Job: "start", Result: result}
+		return &JobError{Unit: unit, Job: "start", Result: result}
 	}
 	return nil
 }
