@@ -72,6 +72,13 @@ const (
 	MaxDebounce = 5 * time.Second
 )
 
+// Limits of the change-over time. A short one takes a key that is turned slowly for a cut wire; a long one leaves a cut or
+// shorted wire unseen for so long.
+const (
+	MinChangeOver = 10 * time.Millisecond
+	MaxChangeOver = 10 * time.Second
+)
+
 // KeyConfig describes the contact and how it is wired.
 type KeyConfig struct {
 	Line        string        // the kernel's name of the line ("GPIO17"), or "gpiochip0:17" for an offset on a chip
@@ -79,6 +86,13 @@ type KeyConfig struct {
 	ActiveLow   bool          // true if a closed contact (on) pulls the line low
 	DebounceOn  time.Duration // how long the contact must be closed and quiet to be on; MinDebounce..MaxDebounce
 	DebounceOff time.Duration // how long the contact must be open and quiet to be off; MinDebounce..MaxDebounce
+
+	// Second is the line of an opposite (normally closed) contact, wired with the same Pull and ActiveLow: closed while the
+	// key is off, open while it is on. "" if there is none. Both lines must be on one chip.
+	Second string
+	// ChangeOver is how long both contacts may be equal, which they are only while the key is being turned, before that is a
+	// Fault: MinChangeOver..MaxChangeOver, and no shorter than both debounce windows. Without Second it means nothing.
+	ChangeOver time.Duration
 }
 
 // check returns what is wrong with c, or nil.
@@ -94,6 +108,14 @@ func (c KeyConfig) check() error {
 			return fmt.Errorf("gpio: key on %s: %s is %v; it must lie between %v and %v",
 				c.Line, w.name, w.window, MinDebounce, MaxDebounce)
 		}
+	}
+	switch least := max(c.DebounceOn, c.DebounceOff, MinChangeOver); {
+	case c.Second == "":
+	case c.Second == c.Line:
+		return fmt.Errorf("gpio: key on %s: second is the same line; the opposite contact needs one of its own, such as second = \"GPIO22\"", c.Line)
+	case c.ChangeOver < least || c.ChangeOver > MaxChangeOver:
+		return fmt.Errorf("gpio: key on %s and %s: change-over is %v; it must lie between %v (no shorter than both debounce times) and %v",
+			c.Line, c.Second, c.ChangeOver, least, MaxChangeOver)
 	}
 	return nil
 }

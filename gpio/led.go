@@ -78,12 +78,17 @@ func (l *LED) drive(ctx context.Context, say func(error)) (err, dark error) {
 	defer func() { dark = out.Close() }()
 	for {
 		pattern := l.current()
-		for lit := pattern.lit(); ; lit = !lit {
+		phases := pattern.phases()
+		for i, lit := 0, pattern.lit(); ; i, lit = i+1, !lit {
 			if err := out.Set(lit); err != nil {
 				return err, nil
 			}
 			say(nil)
-			again, err := l.stay(ctx, pattern.phase(lit))
+			var phase time.Duration
+			if len(phases) > 0 {
+				phase = phases[i%len(phases)]
+			}
+			again, err := l.stay(ctx, phase)
 			if err != nil {
 				return err, nil
 			}

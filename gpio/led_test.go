@@ -102,6 +102,7 @@ func TestLEDPatterns(t *testing.T) {
 		SlowBlink:    {1000, -1500, 2000, -2500, 3000},
 		FastBlink:    {1000, -1100, 1200, -1300, 1400, -1500, 1600, -1700, 1800, -1900, 2000},
 		Wink:         {1000, -2900, 3000, -4900, 5000},
+		DoubleWink:   {1000, -1700, 1800, -1900, 2000, -2700, 2800, -2900, 3000},
 		Pattern(200): nil, // not a pattern
 	} {
 		t.Run(p.String(), func(t *testing.T) {
@@ -146,7 +147,7 @@ func TestLEDLatestPatternWins(t *testing.T) {
 func TestSteadyLEDSleepsWithoutTimer(t *testing.T) {
 	// stay makes a timer for a phase only, and a steady pattern has none.
 	for _, p := range []Pattern{Dark, Solid} {
-		if p.phase(false) != 0 || p.phase(true) != 0 {
+		if p.phases() != nil {
 			t.Errorf("%v needs a timer", p)
 		}
 	}
