@@ -39,14 +39,18 @@ type Config struct {
 	MaxOn time.Duration
 	// EndSessions ends the logged-in SSH sessions when SSH is closed (sessions = "end").
 	EndSessions bool
+	// Grace is how long logged-in people may stay after SSH was closed, with EndSessions; 0 to 10 minutes.
+	Grace time.Duration
+	// Units are further units that the same key guards, each NAME.service or NAME.socket; none is ssh's own.
+	Units []string
 
 	Key    gpio.KeyConfig
 	LED    gpio.LEDConfig
 	Policy hardening.Policy
 
-	// KeyAt and LEDAt say where the lines were named, as "FILE:LINE", for errors that only show when
+	// KeyAt, SecondAt and LEDAt say where the lines were named, as "FILE:LINE", for errors that only show when
 	// the line is opened.
-	KeyAt, LEDAt string
+	KeyAt, SecondAt, LEDAt string
 }
 
 // Error is one thing wrong with the file. Line and Column count from 1; 0 is "the file as a whole".

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,12 +37,30 @@ func TestBad(t *testing.T) {
 		{"bad duration, too short", "[gpio]\ndebounce-off = \"1us\"\n", []string{"t.toml:2", "out of range", "1ms"}},
 		{"bad duration, too long", "[gpio]\ndebounce-off = \"1m\"\n", []string{"t.toml:2", "out of range", "5s"}},
 		{"bad duration, negative", "max-on = \"-1h\"\n", []string{"t.toml:1", "out of range", "744h"}},
+		{"bad grace", "grace = \"11m\"\n", []string{"t.toml:1", "grace", "10m"}},
+		{"bad grace, negative", "grace = \"-1s\"\n", []string{"t.toml:1", "grace", "0s"}},
+		{"bad unit, no suffix", "units = [\"cockpit\"]\n", []string{"t.toml:1", "units", `"cockpit"`, "cockpit.socket"}},
+		{"bad unit, timer", "units = [\"a.timer\"]\n", []string{"t.toml:1", `"a.timer"`}},
+		{"bad unit, template", "units = [\"a@.service\"]\n", []string{"t.toml:1", `"a@.service"`}},
+		{"bad unit, path", "units = [\"../a.service\"]\n", []string{"t.toml:1", "units"}},
+		{"bad unit, injection", "units = [\"a.service\\n[Service]\"]\n", []string{"t.toml:1", "units"}},
+		{"bad unit, ssh", "units = [\"ssh.socket\"]\n", []string{"t.toml:1", "SSH itself"}},
+		{"bad unit, ssh instance", "units = [\"sshd@1.service\"]\n", []string{"t.toml:1", "SSH itself"}},
+		{"bad unit, needed", "units = [\"dbus.service\"]\n", []string{"t.toml:1", "dbus.service"}},
+		{"bad unit, the console", "units = [\"getty@tty1.service\"]\n", []string{"t.toml:1", "console"}},
+		{"bad unit, twice", "units = [\"a.service\", \"b.socket\", \"a.service\"]\n", []string{"t.toml:1", "twice"}},
+		{"bad units, kind", "units = \"a.service\"\n", []string{"t.toml:1", "units", "a list"}},
 		{"bad line, pin number", "[gpio]\nkey = \"GPIO40\"\n", []string{"t.toml:2", "gpio.key", "GPIO27"}},
 		{"bad line, spelling", "[gpio]\nkey = \"gpio17\"\n", []string{"t.toml:2", `"GPIO17"`}},
 		{"bad line, zero", "[gpio]\nkey = \"GPIO017\"\n", []string{"t.toml:2", `"GPIO17"`}},
 		{"bad line, injection", "[gpio]\nkey = \"a\\nb\"\n", []string{"t.toml:2", "gpio.key"}},
 		{"bad LED, same line", "[gpio]\nled = \"GPIO17\"\n", []string{"t.toml:2", "gpio.led", "key's line", "GPIO27"}},
 		{"bad LED, path", "[gpio]\nled = \"sysfs:../../x\"\n", []string{"t.toml:2", "sysfs:ACT"}},
+		{"bad second, the key's", "[gpio]\nsecond = \"GPIO17\"\n", []string{"t.toml:2", "gpio.second", "key's line", "GPIO22"}},
+		{"bad second, the LED's", "[gpio]\nsecond = \"GPIO27\"\n", []string{"t.toml:1", "gpio.led", "opposite contact"}},
+		{"bad second, pin number", "[gpio]\nsecond = \"GPIO40\"\n", []string{"t.toml:2", "gpio.second", "GPIO27"}},
+		{"bad change-over", "[gpio]\nchange-over = \"9ms\"\n", []string{"t.toml:2", "out of range", "10ms"}},
+		{"bad change-over, below a window", "[gpio]\nsecond = \"GPIO22\"\nchange-over = \"40ms\"\n", []string{"t.toml:3", "gpio.change-over", "debounce"}},
 		{"bad pull", "[gpio]\npull = \"sideways\"\n", []string{"t.toml:2", "gpio.pull"}},
 		{"bad pull, cut wire on", "[gpio]\nactive = \"high\"\n", []string{"t.toml:1", "gpio.pull", "cut wire"}},
 		{"bad port", "[hardening]\nport = 80\n", []string{"t.toml:2", "hardening.port", "1024"}},
@@ -80,7 +99,9 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	empty.KeyAt, empty.LEDAt, ref.KeyAt, ref.LEDAt = "", "", "", ""
+	for _, c := range []*Config{&empty, &ref} {
+		c.KeyAt, c.SecondAt, c.LEDAt = "", "", ""
+	}
 	normal := func(c *Config) {
 		if len(c.Policy.Listen)+len(c.Policy.AllowUsers)+len(c.Policy.DenyUsers)+len(c.Policy.AllowGroups) == 0 {
 			c.Policy.Listen, c.Policy.AllowUsers, c.Policy.DenyUsers, c.Policy.AllowGroups = nil, nil, nil, nil
@@ -103,6 +124,9 @@ func TestReference(t *testing.T) {
 		}
 	}
 	want := gpio.KeyConfig{Line: "GPIO17", Pull: gpio.PullUp, ActiveLow: true, DebounceOn: 50 * time.Millisecond, DebounceOff: 50 * time.Millisecond}
+	if ref.Grace != 10*time.Second || ref.Units != nil {
+		t.Errorf("grace %s, units %q", ref.Grace, ref.Units)
+	}
 	if ref.Key != want {
 		t.Errorf("key %+v, want %+v", ref.Key, want)
 	}
@@ -116,12 +140,16 @@ func TestFull(t *testing.T) {
 on-boot = "require-turn"
 max-on = "90m"
 sessions = "keep"
+grace = "0s"
+units = ["cockpit.socket", "vncserver@1.service"]
 [gpio]
 key = "GPIO5"
 pull = "down"
 active = "high"
 debounce-on = "200ms"
 debounce-off = "20ms"
+second = "GPIO6"
+change-over = "1s"
 led = "sysfs:ACT"
 led-active = "low"
 [hardening]
@@ -131,10 +159,12 @@ allow-users = ["sshuser"]
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !cfg.RequireTurn || cfg.MaxOn != 90*time.Minute || cfg.EndSessions || cfg.KeyAt != "t.toml:6" {
+	if !cfg.RequireTurn || cfg.MaxOn != 90*time.Minute || cfg.EndSessions || cfg.Grace != 0 || cfg.KeyAt != "t.toml:8" ||
+		!slices.Equal(cfg.Units, []string{"cockpit.socket", "vncserver@1.service"}) {
 		t.Errorf("got %+v", cfg)
 	}
-	if want := (gpio.KeyConfig{Line: "GPIO5", Pull: gpio.PullDown, DebounceOn: 200 * time.Millisecond, DebounceOff: 20 * time.Millisecond}); cfg.Key != want {
+	if want := (gpio.KeyConfig{Line: "GPIO5", Pull: gpio.PullDown, DebounceOn: 200 * time.Millisecond, DebounceOff: 20 * time.Millisecond,
+		Second: "GPIO6", ChangeOver: time.Second}); cfg.Key != want {
 		t.Errorf("key %+v, want %+v", cfg.Key, want)
 	}
 	if want := (gpio.LEDConfig{Name: "sysfs:ACT", ActiveLow: true}); cfg.LED != want {

@@ -21,6 +21,8 @@ type file struct {
 	OnBoot    string           `toml:"on-boot"`
 	MaxOn     string           `toml:"max-on"`
 	Sessions  string           `toml:"sessions"`
+	Grace     string           `toml:"grace"`
+	Units     []string         `toml:"units"`
 	GPIO      fileGPIO         `toml:"gpio"`
 	Hardening hardening.Policy `toml:"hardening"`
 }
@@ -31,15 +33,18 @@ type fileGPIO struct {
 	Active      string `toml:"active"`
 	DebounceOn  string `toml:"debounce-on"`
 	DebounceOff string `toml:"debounce-off"`
+	Second      string `toml:"second"`
+	ChangeOver  string `toml:"change-over"`
 	LED         string `toml:"led"`
 	LEDActive   string `toml:"led-active"`
 }
 
 func defaults() file {
 	return file{
-		OnBoot: "follow", MaxOn: "none", Sessions: "end",
+		OnBoot: "follow", MaxOn: "none", Sessions: "end", Grace: "10s",
 		GPIO: fileGPIO{
 			Key: "GPIO17", Pull: "up", Active: "low", DebounceOn: "50ms", DebounceOff: "50ms",
+			Second: "none", ChangeOver: "500ms",
 			LED: "GPIO27", LEDActive: "high",
 		},
 		Hardening: hardening.DefaultPolicy(),
@@ -53,11 +58,20 @@ const (
 	maxDebounce = 5 * time.Second
 )
 
+// Bounds of change-over. A key that takes longer is broken, or somebody plays with it.
+const (
+	minChangeOver = 10 * time.Millisecond
+	maxChangeOver = 10 * time.Second
+)
+
 // Bounds of max-on. A shorter time can't be a login, a longer one isn't a limit.
 const (
 	minMaxOn = time.Minute
 	maxMaxOn = 31 * 24 * time.Hour
 )
+
+// maxGrace bounds grace: who is inside may work on behind a key that was turned off, so it is for saving a file, not for staying.
+const maxGrace = 10 * time.Minute
 
 // Parse checks data, which errors call name. On any error the Config is the zero value, which opens
 // nothing.
@@ -97,8 +111,11 @@ func (c *checker) check(raw file) Config {
 	cfg := Config{
 		RequireTurn: c.choice("on-boot", raw.OnBoot, "require-turn", "follow"),
 		EndSessions: c.choice("sessions", raw.Sessions, "end", "keep"),
+		Grace:       c.duration("grace", raw.Grace, 0, maxGrace, `"10s"`),
+		Units:       c.units("units", raw.Units),
 		Policy:      raw.Hardening,
 		KeyAt:       c.where("gpio.key"),
+		SecondAt:    c.where("gpio.second"),
 		LEDAt:       c.where("gpio.led"),
 	}
 	if raw.MaxOn != "none" {
@@ -127,6 +144,7 @@ func (c *checker) check(raw file) Config {
 		c.bad("gpio.pull", `pull %q with active %q makes a cut wire read as "on"; use pull %q, or wire the contact to the other side`,
 			g.Pull, g.Active, map[string]string{"up": "down", "down": "up"}[g.Pull])
 	}
+	c.second(&cfg.Key, g)
 	cfg.LED = gpio.LEDConfig{Name: c.led(g.LED), ActiveLow: c.choice("gpio.led-active", g.LEDActive, "low", "high")}
 	if g.LED == g.Key {
 		c.bad("gpio.led", "%s is the key's line already (gpio.key); the LED needs a line of its own, such as GPIO27, or \"none\"", g.LED)
@@ -135,6 +153,25 @@ func (c *checker) check(raw file) Config {
 		c.policy(err)
 	}
 	return cfg
+}
+
+// second checks the opposite contact. Without one, change-over counts for nothing.
+func (c *checker) second(key *gpio.KeyConfig, g fileGPIO) {
+	changeOver := c.duration("gpio.change-over", g.ChangeOver, minChangeOver, maxChangeOver, `"500ms"`)
+	if g.Second == "none" {
+		return
+	}
+	key.Second, key.ChangeOver = c.line("gpio.second", g.Second), changeOver
+	if g.Second == g.Key {
+		c.bad("gpio.second", "%s is the key's line already (gpio.key); the opposite contact needs a line of its own, such as GPIO22, or \"none\"", g.Second)
+	}
+	if g.LED == g.Second {
+		c.bad("gpio.led", "%s is the line of the opposite contact already (gpio.second); the LED needs a line of its own, such as GPIO27, or \"none\"", g.LED)
+	}
+	// Within a shorter time a good key would be a fault each time it bounces.
+	if least := max(key.DebounceOn, key.DebounceOff); changeOver > 0 && changeOver < least {
+		c.bad("gpio.change-over", "%s is shorter than a debounce window (%s); a turn of the key would count as a fault", changeOver, least)
+	}
 }
 
 // choice reports whether v is yes. Anything but yes and no is an error.
