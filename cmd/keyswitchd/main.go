@@ -111,7 +111,7 @@ func newRoot() *cobra.Command {
 	root.Flags().BoolVar(&asJSON, "json", false, "with --status: as JSON")
 	root.AddCommand(
 		newRun(&cfgPath), newStatus(), newHarden(&cfgPath), newRestore(), newAudit(&cfgPath), newArm(&cfgPath), newDisarm(),
-		newSimulate(&cfgPath), newConfig(&cfgPath), newEndSessions(), newLEDOff(&cfgPath),
+		newSimulate(&cfgPath), newConfig(&cfgPath), newWiring(&cfgPath), newEndSessions(), newLEDOff(&cfgPath),
 	)
 	return root
 }
