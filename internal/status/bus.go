@@ -2,7 +2,6 @@ package status
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -177,89 +176,4 @@ func (o object) Get(iface, name string) (dbus.Variant, *dbus.Error) {
 // Set implements org.freedesktop.DBus.Properties.Set: everything is read-only.
 func (o object) Set(_, name string, _ dbus.Variant) *dbus.Error {
 	return dbus.NewError("org.freedesktop.DBus.Error.PropertyReadOnly", []any{name + " is read-only"})
-}
-
-func usec(t *time.Time) uint64 {
-	if t == nil || t.IsZero() {
-		return 0
-	}
-	return uint64(t.UnixMicro())
-}
-
-func fromUsec(v uint64) *time.Time {
-	if v == 0 {
-		return nil
-	}
-	t := time.UnixMicro(int64(v))
-	return &t
-}
-
-// toProps is s as D-Bus properties. Times are microseconds since 1970 (0: none), as systemd has them.
-func toProps(s Status) map[string]dbus.Variant {
-	list := func(l []string) dbus.Variant { return dbus.MakeVariant(append([]string{}, l...)) }
-	return map[string]dbus.Variant{
-		"Key": dbus.MakeVariant(s.Key), "SSH": dbus.MakeVariant(s.SSH), "Unit": dbus.MakeVariant(s.Unit),
-		"Open": dbus.MakeVariant(s.Open), "Fault": dbus.MakeVariant(s.Fault), "Code": dbus.MakeVariant(s.Code),
-		"Reason": dbus.MakeVariant(s.Reason), "Advice": dbus.MakeVariant(s.Advice),
-		"Since": dbus.MakeVariant(usec(&s.Since)), "LED": dbus.MakeVariant(s.LED), "LEDError": dbus.MakeVariant(s.LEDError),
-		"Sessions": dbus.MakeVariant(uint32(s.Sessions)), "Override": dbus.MakeVariant(s.Override),
-		"Expires":           dbus.MakeVariant(usec(s.Expires)),
-		"HardeningVerified": dbus.MakeVariant(s.Hardening.Verified), "HardeningAt": dbus.MakeVariant(usec(s.Hardening.At)),
-		"HardeningProblems": list(s.Hardening.Problems), "Problems": list(s.Problems),
-	}
-}
-
-func fromProps(p map[string]dbus.Variant) (s Status, err error) {
-	var since, expires, at uint64
-	var sessions uint32
-	for name, to := range map[string]any{
-		"Key": &s.Key, "SSH": &s.SSH, "Unit": &s.Unit, "Open": &s.Open, "Fault": &s.Fault, "Code": &s.Code,
-		"Reason": &s.Reason, "Advice": &s.Advice, "Since": &since, "LED": &s.LED, "LEDError": &s.LEDError,
-		"Sessions": &sessions, "Override": &s.Override, "Expires": &expires,
-		"HardeningVerified": &s.Hardening.Verified, "HardeningAt": &at,
-		"HardeningProblems": &s.Hardening.Problems, "Problems": &s.Problems,
-	} {
-		v, ok := p[name]
-		if !ok {
-			return Status{}, fmt.Errorf("status: the daemon's answer has no %s; is it another version than this command?", name)
-		}
-		if err := v.Store(to); err != nil {
-			return Status{}, fmt.Errorf("status: reading %s of the daemon's answer: %w", name, err)
-		}
-	}
-	if t := fromUsec(since); t != nil {
-		s.Since = *t
-	}
-	s.Expires, s.Hardening.At, s.Sessions, s.Running = fromUsec(expires), fromUsec(at), int(sessions), true
-	return s, nil
-}
-
-// ErrNotRunning says that no daemon owns the name on the bus.
-var ErrNotRunning = errors.New("status: keyswitchd is not running")
-
-// Ask reads the status of the running daemon. ErrNotRunning when there is none; any other error when the
-// bus or the daemon doesn't answer.
-func Ask(ctx context.Context, conn *dbus.Conn) (Status, error) {
-	var props map[string]dbus.Variant
-	err := conn.Object(BusName, Path).CallWithContext(ctx, properties+".GetAll", 0, Interface).Store(&props)
-	var dbusErr dbus.Error
-	if errors.As(err, &dbusErr) && (dbusErr.Name == "org.freedesktop.DBus.Error.ServiceUnknown" ||
-		dbusErr.Name == "org.freedesktop.DBus.Error.NameHasNoOwner") {
-		return Status{}, ErrNotRunning
-	}
-	if err != nil {
-		return Status{}, fmt.Errorf("status: asking keyswitchd over D-Bus: %w", err)
-	}
-	return fromProps(props)
-}
-
-// JSON is s as `keyswitchd status --json` prints it: lists are never null.
-func (s Status) JSON() ([]byte, error) {
-	if s.Problems == nil {
-		s.Problems = []string{}
-	}
-	if s.Hardening.Problems == nil {
-		s.Hardening.Problems = []string{}
-	}
-	return json.MarshalIndent(s, "", "  ")
 }

@@ -34,6 +34,15 @@ func samples() map[string]Status {
 			Override:  "auto",
 			Hardening: Hardening{At: at(-time.Second), Problems: []string{"port is 22, 2222", "and one more"}},
 			Problems:  []string{"the configuration was not reloaded, the former one is in force: config: x:3: no such key"}},
+		"grace": {Running: true, Key: "off", SSH: "inactive", Unit: "ssh.service", Code: "key-off", Reason: "the key is off",
+			Since: *at(-4 * time.Second), LED: "slow-blink", Sessions: 1, SessionsEnd: at(6 * time.Second), Override: "auto", Hardening: verified,
+			Units: []Unit{{"cockpit.socket", "inactive", true}}},
+		"lockdown": {Running: true, Key: "on", SSH: "inactive", Unit: "ssh.service", Code: "lockdown", Reason: "SSH is locked down (by pi, session 1)",
+			Advice: "keyswitchd auto, at the console, lets the key decide again", Since: *at(-time.Hour), LED: "dark", Override: "off",
+			OverrideBy: "pi, session 1", Hardening: verified},
+		"override": {Running: true, Key: "off", SSH: "active", Unit: "ssh.service", Open: true, Code: "override-on", Reason: "opened at the console",
+			Since: *at(-26 * time.Minute), LED: "double-wink", Override: "on", OverrideBy: "pi, session 1", Expires: at(4 * time.Minute), Hardening: verified,
+			Units: []Unit{{"cockpit.socket", "active", true}, {"wayvnc.service", "active", false}}},
 		"dead": {Key: "unknown", SSH: "inactive", Unit: "ssh.service", LED: "unknown", Override: "auto", Code: "not-running",
 			Reason: "keyswitchd is not running: it failed (signal)", Advice: "systemctl status keyswitchd says why"},
 		"starting": {Running: true, Key: "on", SSH: "activating", Unit: "ssh.service", Code: "key-on", Reason: "the key is on", LED: "slow-blink",
@@ -66,7 +75,7 @@ func TestText(t *testing.T) {
 }
 
 func TestExit(t *testing.T) {
-	want := map[string]int{"closed": 3, "open": 0, "refused": 1, "dead": 4, "starting": 3}
+	want := map[string]int{"closed": 3, "open": 0, "refused": 1, "dead": 4, "starting": 3, "grace": 3, "lockdown": 3, "override": 0}
 	for name, s := range samples() {
 		if got := s.Exit(); got != want[name] {
 			t.Errorf("%s: exit code %d, want %d", name, got, want[name])
@@ -97,13 +106,13 @@ func TestJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, field := range []string{"running", "key", "ssh", "unit", "open", "fault", "code", "reason", "since", "led", "sessions",
-			"override", "expires", "hardening", "problems"} {
+			"override", "override_by", "expires", "sessions_end", "units", "hardening", "problems"} {
 			if _, ok := got[field]; !ok {
 				t.Errorf("%s: no %s in %s", name, field, data)
 			}
 		}
 		hardening, _ := got["hardening"].(map[string]any)
-		for what, v := range map[string]any{"problems": got["problems"], "hardening.problems": hardening["problems"]} {
+		for what, v := range map[string]any{"problems": got["problems"], "units": got["units"], "hardening.problems": hardening["problems"]} {
 			if _, ok := v.([]any); !ok {
 				t.Errorf("%s: %s is %v, want a list", name, what, v)
 			}
@@ -132,13 +141,16 @@ func TestProperties(t *testing.T) {
 		}
 		delete(x["hardening"].(map[string]any), "at")
 		delete(y["hardening"].(map[string]any), "at")
-		delete(x, "expires")
-		delete(y, "expires")
+		for _, name := range []string{"expires", "sessions_end"} {
+			delete(x, name)
+			delete(y, name)
+		}
 		if !reflect.DeepEqual(x, y) {
 			t.Errorf("%s: got %v, want %v", name, y, x)
 		}
-		if !s.Since.IsZero() && !got.Since.Equal(s.Since) || s.Expires != nil && !got.Expires.Equal(*s.Expires) {
-			t.Errorf("%s: times %v %v, want %v %v", name, got.Since, got.Expires, s.Since, s.Expires)
+		if !s.Since.IsZero() && !got.Since.Equal(s.Since) || s.Expires != nil && !got.Expires.Equal(*s.Expires) ||
+			s.SessionsEnd != nil && !got.SessionsEnd.Equal(*s.SessionsEnd) {
+			t.Errorf("%s: times %v %v %v, want %v %v %v", name, got.Since, got.Expires, got.SessionsEnd, s.Since, s.Expires, s.SessionsEnd)
 		}
 	}
 	props := toProps(Status{})

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -28,10 +29,24 @@ func (s Status) Write(w io.Writer, now time.Time) error {
 		row("since", "%s (%s ago)", s.Since.Local().Format("Mon 2006-01-02 15:04:05"), ago(now.Sub(s.Since)))
 	}
 	if s.Expires != nil {
-		row("until", "%s (in %s), then the key must be turned off and on", s.Expires.Local().Format("Mon 15:04:05"), ago(s.Expires.Sub(now)))
+		row("until", "%s (in %s), then %s", s.Expires.Local().Format("Mon 15:04:05"), ago(s.Expires.Sub(now)), s.afterwards())
+	}
+	if s.Override != "auto" && s.Override != "" {
+		row("override", "%s, by %s", s.Override, cmp.Or(s.OverrideBy, "nobody knows whom"))
+	}
+	for _, u := range s.Units {
+		if u.Guarded {
+			row("also", "%s, %s", u.Name, u.Active)
+		} else {
+			row("also", "%s, %s, NOT guarded: keyswitchd arm", u.Name, u.Active)
+		}
 	}
 	if s.Running {
-		row("sessions", "%d logged in", s.Sessions)
+		end := ""
+		if s.SessionsEnd != nil {
+			end = fmt.Sprintf(", to be ended at %s (in %s)", s.SessionsEnd.Local().Format("15:04:05"), ago(s.SessionsEnd.Sub(now)))
+		}
+		row("sessions", "%d logged in%s", s.Sessions, end)
 		row("led", "%s, %s", s.LED, ledMeaning(s.LED))
 		if s.LEDError != "" {
 			row("", "but the LED can't be driven: %s", s.LEDError)
@@ -46,6 +61,14 @@ func (s Status) Write(w io.Writer, now time.Time) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// afterwards is what holds once Expires is over.
+func (s Status) afterwards() string {
+	if s.Override == "on" {
+		return "SSH closes"
+	}
+	return "the key must be turned off and on"
 }
 
 func (s Status) headline() string {
@@ -84,6 +107,8 @@ func ledMeaning(pattern string) string {
 		return "changing, or a start being retried"
 	case "wink":
 		return "open, and someone is logged in"
+	case "double-wink":
+		return "open, and it closes soon by itself"
 	case "fast-blink":
 		return "fault: closed"
 	default:
