@@ -60,6 +60,7 @@ type Settings struct {
 	RequireTurn bool
 	MaxOn       time.Duration
 	EndSessions bool
+	Grace       time.Duration // how long sessions may stay after SSH was closed, with EndSessions
 	Problems    []string // shown in the status, such as "the configuration was not reloaded: ..."
 }
 
@@ -86,11 +87,15 @@ type Controller struct {
 	Log            *slog.Logger
 
 	settings chan Settings
+	orders   chan order
+	gone     chan struct{} // closed when Run has ended
 	once     sync.Once
 }
 
 func (c *Controller) init() {
-	c.once.Do(func() { c.settings = make(chan Settings, 1) })
+	c.once.Do(func() {
+		c.settings, c.orders, c.gone = make(chan Settings, 1), make(chan order), make(chan struct{})
+	})
 }
 
 // Set changes the settings; the newest wins. It may be called before Run and at any time.
@@ -121,6 +126,7 @@ const (
 // must exit, so that systemd closes SSH in its place).
 func (c *Controller) Run(ctx context.Context) error {
 	c.init()
+	defer close(c.gone)
 	rooms, stopRooms := context.WithCancel(context.WithoutCancel(ctx))
 	l := &loop{Controller: c, rooms: rooms, began: time.Now(),
 		keys: make(chan gpio.Reading), doors: make(chan sshctl.State), leds: make(chan error), outcomes: make(chan outcome)}
