@@ -1,70 +1,44 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
-	"os"
-	"sync"
 
-	"golang.org/x/term"
+	"keyswitchd/internal/config"
+	"keyswitchd/internal/record"
 )
 
-// journalHandler writes slog records as lines for systemd's journal: the level as a <N> prefix (sd-daemon(3)), and no
-// time, which the journal adds. On a terminal it leaves the prefix out.
-type journalHandler struct {
-	slog.Handler
-	buf    *bytes.Buffer
-	mu     *sync.Mutex
-	w      io.Writer
-	prefix bool
-}
-
-func newJournalHandler(w io.Writer) slog.Handler {
-	f, ok := w.(*os.File)
-	buf := &bytes.Buffer{}
-	text := slog.NewTextHandler(buf, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
-			return slog.Attr{}
-		}
-		return a
-	}})
-	return &journalHandler{Handler: text, buf: buf, mu: &sync.Mutex{}, w: w, prefix: !ok || !term.IsTerminal(int(f.Fd()))}
-}
-
-func (h *journalHandler) Handle(ctx context.Context, r slog.Record) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.buf.Reset()
-	if h.prefix {
-		level := "<6>"
-		switch {
-		case r.Level >= slog.LevelError:
-			level = "<3>"
-		case r.Level >= slog.LevelWarn:
-			level = "<4>"
-		case r.Level < slog.LevelInfo:
-			level = "<7>"
-		}
-		h.buf.WriteString(level)
+// runRecorded runs the daemon with a log that goes to the journal, the reason of its end included.
+func runRecorded(ctx context.Context, cfgPath string, stderr io.Writer) error {
+	h := record.NewHandler(stderr)
+	defer h.Close()
+	log := slog.New(h)
+	err := runDaemon(ctx, cfgPath, log)
+	if err == nil || !h.Journal() {
+		return err // main tells it
 	}
-	if err := h.Handler.Handle(ctx, r); err != nil {
-		return err
+	code := exitCode(err)
+	if code == exitConfig {
+		log.Error("keyswitchd does not start; SSH stays closed until this is mended", record.NotStarted.Attr(), "err", err)
+	} else {
+		log.Error("keyswitchd gives up, so that systemd closes SSH and starts it again", record.GaveUp.Attr(), "err", err)
 	}
-	_, err := h.w.Write(h.buf.Bytes())
-	return err
+	return &exitError{Code: code} // once is enough
 }
 
-// WithAttrs and WithGroup share the buffer and its lock.
-func (h *journalHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	c := *h
-	c.Handler = h.Handler.WithAttrs(attrs)
-	return &c
-}
-
-func (h *journalHandler) WithGroup(name string) slog.Handler {
-	c := *h
-	c.Handler = h.Handler.WithGroup(name)
-	return &c
+// exitCode is what err means to whoever started the program.
+func exitCode(err error) int {
+	var coded *exitError
+	var cfg *config.Error
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &coded):
+		return coded.Code
+	case errors.As(err, &cfg):
+		return exitConfig
+	}
+	return 1
 }

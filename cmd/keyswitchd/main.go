@@ -58,17 +58,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return 0
 	}
-	code := 1
+	code := exitCode(err)
 	var coded *exitError
-	var cfg *config.Error
-	switch {
-	case errors.As(err, &coded):
-		code = coded.Code
-		if coded.Err == nil {
-			return code
-		}
-	case errors.As(err, &cfg):
-		code = exitConfig
+	if errors.As(err, &coded) && coded.Err == nil {
+		return code
 	}
 	fmt.Fprintf(stderr, "keyswitchd: %s\n", strings.ReplaceAll(err.Error(), "\n", "\nkeyswitchd: "))
 	return code

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -20,6 +19,7 @@ import (
 	"keyswitchd/hardening"
 	"keyswitchd/internal/config"
 	"keyswitchd/internal/keyswitch"
+	"keyswitchd/internal/record"
 	"keyswitchd/internal/status"
 	"keyswitchd/sshctl"
 )
@@ -33,12 +33,12 @@ func newRun(cfgPath *string) *cobra.Command {
 		Short: "Watch the key (what keyswitchd.service runs)",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runDaemon(cmd.Context(), *cfgPath, cmd.ErrOrStderr())
+			return runRecorded(cmd.Context(), *cfgPath, cmd.ErrOrStderr())
 		},
 	}
 }
 
-func runDaemon(ctx context.Context, cfgPath string, stderr io.Writer) error {
+func runDaemon(ctx context.Context, cfgPath string, log *slog.Logger) error {
 	cfg, err := config.Load(cfgPath)
 	if err != nil {
 		return err
@@ -53,7 +53,6 @@ func runDaemon(ctx context.Context, cfgPath string, stderr io.Writer) error {
 	if err := checkLines(board, cfg); err != nil {
 		return err
 	}
-	log := slog.New(newJournalHandler(stderr))
 	watchdog, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
 		return fmt.Errorf("run: reading WATCHDOG_USEC: %w", err)
@@ -79,7 +78,7 @@ func runDaemon(ctx context.Context, cfgPath string, stderr io.Writer) error {
 		Watchdog: func() {
 			// The loop calls this, so the loop lives; the key has to prove that somebody still looks at it.
 			if !key.Check() {
-				log.Error("nobody looks at the key any more; systemd will restart keyswitchd, which closes SSH")
+				log.Error("nobody looks at the key any more; systemd will restart keyswitchd, which closes SSH", record.Fault.Attr())
 				return
 			}
 			notify(log, daemon.SdNotifyWatchdog)
@@ -104,7 +103,7 @@ func runDaemon(ctx context.Context, cfgPath string, stderr io.Writer) error {
 		var last string
 		_ = bus.Run(beside, func(err error) { // Run ends with beside only
 			if err != nil && err.Error() != last {
-				log.Warn("the status can't be told on D-Bus", "err", err)
+				log.Warn("the status can't be told on D-Bus", record.Problem.Attr(), "err", err)
 				last = err.Error()
 			} else if err == nil {
 				last = ""
@@ -149,7 +148,7 @@ func reload(ctx context.Context, path string, running config.Config, c *keyswitc
 		cfg, err := config.Load(path)
 		switch {
 		case err != nil:
-			log.Error("the configuration was not reloaded", "err", err)
+			log.Error("the configuration was not reloaded", record.ReloadRefused.Attr(), "err", err)
 			now.Problems = []string{"the configuration was not reloaded, the former one is in force: " + err.Error()}
 		default:
 			now = settings(cfg)
@@ -157,7 +156,7 @@ func reload(ctx context.Context, path string, running config.Config, c *keyswitc
 				// Another line means another first reading: that is a restart, and it closes SSH.
 				now.Problems = append(now.Problems, "[gpio] was changed: systemctl restart keyswitchd puts it in force (and closes SSH for a moment)")
 			}
-			log.Info("the configuration was reloaded; [hardening] is in force from the next start or reload of SSH", "file", path)
+			log.Info("the configuration was reloaded; [hardening] is in force from the next start or reload of SSH", record.Reloaded.Attr(), "file", path)
 		}
 		c.Set(now)
 		notify(log, daemon.SdNotifyReady)
@@ -167,7 +166,7 @@ func reload(ctx context.Context, path string, running config.Config, c *keyswitc
 // notify tells systemd (sd_notify(3)). It is the only one to whom a failure matters, and it will notice.
 func notify(log *slog.Logger, state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("telling systemd", "state", state, "err", err)
+		log.Warn("telling systemd", record.Problem.Attr(), "state", state, "err", err)
 	}
 }
 

@@ -54,10 +54,8 @@ var (
 	Reloaded = Kind{"reloaded", "e381e0115a8e454aad5de9a9d0f2496b"}
 	// ReloadRefused: the configuration was not taken in; the former one is in force.
 	ReloadRefused = Kind{"reload-refused", "79a6487177fe470bad2f71ff02cfa2b2"}
-	// Started: the daemon runs, and its first decision is in force.
-	Started = Kind{"started", "3ae44a605373498fa79cc2d36bcc79f0"}
-	// Stopped: the daemon ends as it was told to, with SSH closed.
-	Stopped = Kind{"stopped", "825dbe3d3d914318926e3f281edbc29d"}
+	// NotStarted: the configuration or the command line is wrong; SSH stays closed until it is mended.
+	NotStarted = Kind{"not-started", "d01e701b67c446118ce61edb39a80cda"}
 	// GaveUp: the daemon ends because it can't hold its promise; systemd closes SSH in its place and starts it again.
 	GaveUp = Kind{"gave-up", "1624a1dbb0874661838e018fc1786a14"}
 	// Problem: something is wrong that changes nothing for SSH.
@@ -71,7 +69,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Opened, Closed, KeyTurned, Refused, Fault, FaultOver, StartFailed, HardeningRefused, ClosedByOthers,
 		SessionsWarned, SessionsEnded, SessionsLeft, Expiring, Expired, Override, OverrideRefused,
-		Reloaded, ReloadRefused, Started, Stopped, GaveUp, Problem, Lost,
+		Reloaded, ReloadRefused, NotStarted, GaveUp, Problem, Lost,
 	}
 }
 

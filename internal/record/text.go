@@ -11,8 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// textHandler writes slog records as lines for systemd's journal: the level as a <N> prefix (sd-daemon(3)), and no
-// time, which the journal adds. On a terminal it leaves the prefix out.
+// textHandler writes slog records as lines: the level as a <N> prefix (sd-daemon(3)), and no time, which whoever reads them
+// adds. On a terminal it leaves the prefix out.
 type textHandler struct {
 	slog.Handler
 	buf    *bytes.Buffer
@@ -28,6 +28,9 @@ func newText(w io.Writer) slog.Handler {
 		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
 			return slog.Attr{}
 		}
+		if _, ok := a.Value.Any().(Kind); ok {
+			a.Key = "kind"
+		}
 		return a
 	}})
 	return &textHandler{Handler: text, buf: buf, mu: &sync.Mutex{}, w: w, prefix: !ok || !term.IsTerminal(int(f.Fd()))}
@@ -38,16 +41,7 @@ func (h *textHandler) Handle(ctx context.Context, r slog.Record) error {
 	defer h.mu.Unlock()
 	h.buf.Reset()
 	if h.prefix {
-		level := "<6>"
-		switch {
-		case r.Level >= slog.LevelError:
-			level = "<3>"
-		case r.Level >= slog.LevelWarn:
-			level = "<4>"
-		case r.Level < slog.LevelInfo:
-			level = "<7>"
-		}
-		h.buf.WriteString(level)
+		h.buf.WriteString("<" + priority(r.Level) + ">")
 	}
 	if err := h.Handler.Handle(ctx, r); err != nil {
 		return err
