@@ -16,6 +16,7 @@ help:
 	@echo "make test-fast  the tests that need nothing but Go and sshd"
 	@echo "make test-sshds TREES=20000 SEED=7   more random configurations for the OpenSSH of three Debian releases"
 	@echo "make build      build/keyswitchd for this machine;  make all: arm64, arm (Zero), amd64"
+	@echo "make deb        packages for arm64, armhf (Zero) and amd64 in build/packages"
 	@echo "make install    DESTDIR=... puts everything in place; changes nothing for SSH (that is keyswitchd arm)"
 	@echo "make shell      a virtual Pi on this terminal, with keyswitchd installed"
 	@echo "make bench      latencies beside bare systemd, in one virtual Pi"
@@ -40,8 +41,16 @@ install: build
 	install -D -m 0644 deploy/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/keyswitchd.conf
 	install -D -m 0644 deploy/60-keyswitchd.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-keyswitchd.rules
 	install -D -m 0644 deploy/org.keyswitchd1.conf $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.keyswitchd1.conf
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 docs/man/keyswitchd.8
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 docs/man/keyswitchd.toml.5
+	@# Written by the program itself, which has to be one that runs here.
+	@GOARCH= GOARM= $(GO) build -trimpath -buildvcs=false -o $(BUILD)/here/keyswitchd ./cmd/keyswitchd
+	@install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	@$(BUILD)/here/keyswitchd completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/keyswitchd
+	@$(BUILD)/here/keyswitchd completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_keyswitchd
+	@$(BUILD)/here/keyswitchd completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/keyswitchd.fish
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/keyswitchd README.md CHANGELOG.md internal/config/reference.toml
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/keyswitchd/docs docs/*.md
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/keyswitchd/docs docs/*.md docs/*.svg
 	@test -e $(DESTDIR)/etc/keyswitchd/keyswitchd.toml || install -D -m 0644 internal/config/reference.toml $(DESTDIR)/etc/keyswitchd/keyswitchd.toml
 	@if [ -z "$(DESTDIR)" ]; then \
 		systemd-sysusers; systemctl daemon-reload; \
@@ -49,6 +58,26 @@ install: build
 		busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig >/dev/null; \
 		echo "Installed. SSH is as it was. Next: edit /etc/keyswitchd/keyswitchd.toml, then keyswitchd arm."; \
 	fi
+
+# Packages for every Pi, and for a PC. The version is that of the last commit, so that two builds of it are the same bytes.
+DEB_EPOCH   = $(shell git log -1 --format=%ct)
+DEB_VERSION = 0.1.0~git$(shell TZ=UTC git log -1 --date=format-local:%Y%m%d.%H%M%S --format=%cd)
+# Who answers for the package: whoever builds it for others puts his own address here.
+DEB_MAINTAINER ?= keyswitchd developers <keyswitchd@keyswitchd.invalid>
+DEB_OUT     = $(BUILD)/packages
+DEBS        = $(foreach a,arm64 armhf amd64,$(DEB_OUT)/keyswitchd_$(a).deb)
+.PHONY: deb $(DEBS)
+deb: $(DEBS)
+	@ls -l $(DEB_OUT)
+
+$(DEB_OUT)/keyswitchd_arm64.deb: export GOARCH = arm64
+$(DEB_OUT)/keyswitchd_armhf.deb: export GOARCH = arm
+$(DEB_OUT)/keyswitchd_armhf.deb: export GOARM = 6
+$(DEB_OUT)/keyswitchd_amd64.deb: export GOARCH = amd64
+$(DEBS): $(DEB_OUT)/keyswitchd_%.deb:
+	@rm -rf $(BUILD)/deb/$* && mkdir -p $(BUILD)/deb $(DEB_OUT)
+	@$(MAKE) --no-print-directory -s install DESTDIR=$(abspath $(BUILD)/deb/$*) BUILD=$(BUILD)/for-$* VERSION=$(DEB_VERSION)
+	@GOARCH= GOARM= $(GO) run ./deploy/deb -root $(BUILD)/deb/$* -out $@ -arch $* -version $(DEB_VERSION) -epoch $(DEB_EPOCH) -maintainer '$(DEB_MAINTAINER)'
 
 # --- trying it ---
 
