@@ -85,7 +85,7 @@ func newPipeLine(t testing.TB) *pipeLine {
 
 func newTestInput(t testing.TB, p *pipeLine, activeLow bool) *lineInput {
 	t.Helper()
-	in, err := newLineInput(p, p.fd, activeLow)
+	in, err := newLineInput(p, p.fd, noSecond, activeLow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestLineInputSamples(t *testing.T) {
 	in := newTestInput(t, p, true)
 	expect := func(want Sample) {
 		t.Helper()
-		got, err := in.Sample()
+		got, _, err := in.Sample()
 		if got.Age < 0 || got.Age > 0 && !got.Edges {
 			t.Fatalf("the edge is %v old", got.Age)
 		}
@@ -127,7 +127,7 @@ func TestLineInputSamples(t *testing.T) {
 	expect(Sample{Edges: true}) // what was too much stays for the next look
 	expect(Sample{})
 	p.broken.Store(true)
-	if s, err := in.Sample(); err == nil {
+	if s, _, err := in.Sample(); err == nil {
 		t.Fatalf("a failed read passed for %+v", s)
 	}
 	if err := in.Close(); err != nil {
@@ -139,7 +139,7 @@ func TestLineInputKeepsEdgesFromBeforeTheFirstLook(t *testing.T) {
 	p := newPipeLine(t)
 	p.edges(t, 1)
 	in := newTestInput(t, p, false)
-	if s, err := in.Sample(); err != nil || !s.Edges {
+	if s, _, err := in.Sample(); err != nil || !s.Edges {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	if err := in.Close(); err != nil {
@@ -172,7 +172,7 @@ func TestLineInputWaitEndsWithContext(t *testing.T) {
 	if err := in.Wait(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := in.Sample(); err != nil || !s.Edges {
+	if s, _, err := in.Sample(); err != nil || !s.Edges {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	if err := in.Close(); err != nil {
@@ -189,7 +189,7 @@ func TestLineInputHangUpIsAnError(t *testing.T) {
 	if err := in.Wait(t.Context(), 0); err != nil {
 		t.Errorf("Wait: %v", err) // it ends; the look that follows says why
 	}
-	if s, err := in.Sample(); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if s, _, err := in.Sample(); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("Sample: %+v, %v", s, err)
 	}
 	if err := in.Close(); err != nil {
@@ -234,7 +234,7 @@ func TestBusyError(t *testing.T) {
 	for consumer, want := range map[string]string{
 		"w1-gpio": `requesting GPIO17 on gpiochip0: device or resource busy: "w1-gpio" holds it`,
 		"":        "someone who gave no name holds it",
-		self():    "this process holds it already; key and LED must be different lines",
+		self():    "this process holds it already; key, second and led must be different lines",
 	} {
 		if err := busyError("GPIO17", "gpiochip0", consumer, self()); !errors.Is(err, syscall.EBUSY) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", consumer, err)
@@ -248,8 +248,8 @@ func TestBusyError(t *testing.T) {
 
 func TestConsumerOfSomethingElse(t *testing.T) {
 	for _, path := range []string{"/dev/null", "/nowhere"} {
-		if got := consumerOf(path, 17); got != "" {
-			t.Errorf("%s: %q", path, got)
+		if got, held := holder(path, 17); got != "" || held {
+			t.Errorf("%s: %q, %v", path, got, held)
 		}
 	}
 	if size := unsafe.Sizeof(lineInfo{}); size != getLineInfo>>16&(1<<14-1) {
@@ -268,7 +268,7 @@ func BenchmarkLookAtChatter(b *testing.B) {
 		b.StopTimer()
 		p.edges(b, queued)
 		b.StartTimer()
-		s, err := in.Sample()
+		s, _, err := in.Sample()
 		if err != nil {
 			b.Fatal(err)
 		}
