@@ -12,32 +12,35 @@ import (
 
 // facts is one reading of the guarded units.
 type facts struct {
-	units map[string]sd.UnitStatus // those that systemd has in memory, by name
-	files map[string]file          // what is known of their unit files, by name
+	units  map[string]sd.UnitStatus // those that systemd has in memory, by name
+	files  map[string]file          // what is known of their unit files, by name
+	others others
 }
 
 // file is the part of a unit that only changes when systemd reads unit files again, or somebody edits them.
 type file struct {
-	load       string // LoadState: "loaded", "not-found", "masked", ...
-	state      string // UnitFileState: "enabled", "disabled", "static", ...
-	interlock  bool   // our drop-in is loaded
-	instances  bool   // a socket that makes one unit per connection
-	result     string // Result of the last run, "success" if it went well
-	activeThen string // the ActiveState this was read in
+	load       string   // LoadState: "loaded", "not-found", "masked", ...
+	state      string   // UnitFileState: "enabled", "disabled", "static", ...
+	interlock  bool     // our drop-in is loaded
+	instances  bool     // a socket that makes one unit per connection
+	result     string   // Result of the last run, "success" if it went well
+	activeThen string   // the ActiveState this was read in
+	triggers   []string // the services that a socket with Accept=no starts
 }
 
 // list reads which guarded units are in memory and how they are. One round-trip, and unlike reading a unit's properties it
 // never makes systemd load a unit, which would send signals that make us read again.
-func (l *link) list(ctx context.Context) (map[string]sd.UnitStatus, error) {
+func (l *link) list(ctx context.Context, o others) (map[string]sd.UnitStatus, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	all, err := l.sd.ListUnitsByPatternsContext(ctx, []string{}, []string{Service, Socket, "ssh@*.service", "sshd@*.service"})
+	patterns := append([]string{Service, Socket, "ssh@*.service", "sshd@*.service"}, o.patterns()...)
+	all, err := l.sd.ListUnitsByPatternsContext(ctx, []string{}, patterns)
 	if err != nil {
-		return nil, fmt.Errorf("sshctl: asking systemd for ssh's units: %w", err)
+		return nil, fmt.Errorf("sshctl: asking systemd for the guarded units: %w", err)
 	}
 	units := make(map[string]sd.UnitStatus, len(all))
 	for _, u := range all {
-		if guarded(u.Name) {
+		if guarded(u.Name) || o.concerns(u.Name) {
 			units[u.Name] = u
 		}
 	}
@@ -72,6 +75,10 @@ func (l *link) file(ctx context.Context, unit string) (file, error) {
 		f.instances, _ = own["Accept"].(bool)
 		f.result, _ = own["Result"].(string)
 	}
+	if kind == "Socket" && !f.instances {
+		all, _ := props["Triggers"].([]string)
+		f.triggers = slices.DeleteFunc(all, func(unit string) bool { return !strings.HasSuffix(unit, ".service") })
+	}
 	return f, nil
 }
 
@@ -84,18 +91,32 @@ func interlocked(props map[string]any) bool {
 
 // read takes a new reading. Files are read again when systemd did so (fresh), and when a unit came to rest in another state
 // than the one they were read in; while it is on its way they can wait, for the way to open is where time counts.
-func (l *link) read(ctx context.Context, old facts, fresh bool) (facts, error) {
+func (l *link) read(ctx context.Context, named []string, old facts, fresh bool) (facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	if old.files == nil {
-		fresh = true
+		fresh, old.others = true, find(named, nil)
 	}
-	units, err := l.list(ctx)
+	for {
+		now, err := l.readOnce(ctx, old, fresh)
+		if err != nil {
+			return facts{}, err
+		}
+		now.others = find(named, now.files)
+		if now.others.equal(old.others) {
+			return now, nil
+		}
+		old, fresh = now, false // a socket has been loaded: the units that it starts weren't in the list
+	}
+}
+
+func (l *link) readOnce(ctx context.Context, old facts, fresh bool) (facts, error) {
+	units, err := l.list(ctx, old.others)
 	if err != nil {
 		return facts{}, err
 	}
 	now := facts{units: units, files: make(map[string]file)}
-	names := []string{Service, Socket}
+	names := append([]string{Service, Socket}, old.others.all...)
 	for _, unit := range slices.Sorted(maps.Keys(units)) {
 		// One that is down will be loaded afresh, with its template's drop-in; and some are no connections at all, such as
 		// Debian's sshd@sshd-keygen.service, which is only ever mentioned in a dependency.
@@ -148,10 +169,11 @@ func shut(units map[string]sd.UnitStatus) bool {
 
 // state judges a reading. Pure.
 func (f facts) state(sessions int) State {
-	s := State{Unit: f.way(), Closed: true, Sessions: sessions}
+	s := State{Unit: f.way(), Closed: true, Down: true, Sessions: sessions, Others: f.tell()}
 	s.Active = shown(f.units[s.Unit].ActiveState)
-	for _, u := range f.units {
+	for name, u := range f.held(f.units) {
 		s.Closed = s.Closed && down(u.ActiveState)
+		s.Down = s.Down && (down(u.ActiveState) || !guarded(name))
 	}
 	for _, unit := range []string{Service, Socket} {
 		s.Open = s.Open || shown(f.units[unit].ActiveState) == "active"
@@ -161,8 +183,8 @@ func (f facts) state(sessions int) State {
 	}
 	loaded := 0
 	s.Interlocked = true
-	for _, file := range f.files {
-		if file.load == "loaded" {
+	for name, file := range f.files {
+		if guarded(name) && file.load == "loaded" {
 			loaded++
 			s.Interlocked = s.Interlocked && file.interlock
 		}
