@@ -3,6 +3,7 @@ package sshctl
 import (
 	"context"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +27,7 @@ type fakeSystemd struct {
 
 type fakeUnit struct {
 	load, active, file, result string
-	dropins                    []string
+	dropins, triggers          []string
 	accept                     bool
 	hidden                     bool // not in memory
 }
@@ -97,7 +98,7 @@ func (f *fakeSystemd) normal(k call) {
 		f.mu.Unlock()
 		k.reply()
 	case managerIface + ".ListUnitsByPatterns":
-		k.reply(f.list())
+		k.reply(f.list(k.body[1].([]string)))
 	case managerIface + ".StartUnit":
 		id := f.job()
 		k.reply(jobPath(id))
@@ -142,12 +143,12 @@ func (f *fakeSystemd) normal(k call) {
 	}
 }
 
-func (f *fakeSystemd) list() []sd.UnitStatus {
+func (f *fakeSystemd) list(patterns []string) []sd.UnitStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	rows := []sd.UnitStatus{}
 	for name, u := range f.units {
-		if !u.hidden && guarded(name) {
+		if !u.hidden && slices.ContainsFunc(patterns, func(p string) bool { ok, _ := path.Match(p, name); return ok }) {
 			rows = append(rows, sd.UnitStatus{Name: name, LoadState: u.load, ActiveState: u.active, Path: unitObject(name), JobPath: "/"})
 		}
 	}
@@ -178,7 +179,7 @@ func (f *fakeSystemd) properties(k call) {
 		k.reply(map[string]dbus.Variant{
 			"LoadState": dbus.MakeVariant(u.load), "ActiveState": dbus.MakeVariant(u.active),
 			"SubState": dbus.MakeVariant("dead"), "UnitFileState": dbus.MakeVariant(u.file),
-			"DropInPaths": dbus.MakeVariant(append([]string{}, u.dropins...)),
+			"DropInPaths": dbus.MakeVariant(append([]string{}, u.dropins...)), "Triggers": dbus.MakeVariant(append([]string{}, u.triggers...)),
 		})
 		return
 	}
