@@ -40,11 +40,12 @@ install: build
 	install -D -m 0644 deploy/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/keyswitchd.conf
 	install -D -m 0644 deploy/60-keyswitchd.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-keyswitchd.rules
 	install -D -m 0644 deploy/org.keyswitchd1.conf $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.keyswitchd1.conf
+	install -D -m 0644 deploy/keyswitchd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/keyswitchd.catalog
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/keyswitchd README.md CHANGELOG.md internal/config/reference.toml
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/keyswitchd/docs docs/*.md
 	@test -e $(DESTDIR)/etc/keyswitchd/keyswitchd.toml || install -D -m 0644 internal/config/reference.toml $(DESTDIR)/etc/keyswitchd/keyswitchd.toml
 	@if [ -z "$(DESTDIR)" ]; then \
-		systemd-sysusers; systemctl daemon-reload; \
+		systemd-sysusers; systemctl daemon-reload; journalctl --update-catalog; \
 		udevadm control --reload && udevadm trigger --subsystem-match=gpio --subsystem-match=leds --action=add; \
 		busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig >/dev/null; \
 		echo "Installed. SSH is as it was. Next: edit /etc/keyswitchd/keyswitchd.toml, then keyswitchd arm."; \
