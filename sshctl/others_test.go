@@ -60,11 +60,11 @@ func TestOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.mu.Lock()
-	first := f.seen[0]
-	f.mu.Unlock()
-	if first != "StopUnit ssh.service" {
-		t.Errorf("the first to be stopped: %s", first)
+	first := slices.IndexFunc(f.seen, func(what string) bool { return strings.HasPrefix(what, "StopUnit") })
+	if f.seen[first] != "StopUnit ssh.service" {
+		t.Errorf("the first to be stopped: %s", f.seen[first])
 	}
+	f.mu.Unlock()
 	w.until(func(s State) bool { return s.Closed && s.Down })
 	for _, unit := range []string{"vnc.service", "cockpit.socket", "cockpit.service"} {
 		if f.calls("StopUnit "+unit) == 0 {
