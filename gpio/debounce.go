@@ -20,6 +20,7 @@ type Verdict struct {
 	Known    bool          // false until something is known: Position means nothing yet
 	Trouble  Trouble       // what is wrong if Position is Fault
 	Next     time.Duration // when to sample again at the latest, on the clock of Sample; 0: not before an edge
+	KeyNext  time.Duration // what Next would be without a second contact
 }
 
 // Trouble is why a position is Fault though the lines can be read.
@@ -45,7 +46,7 @@ func NewDebouncer(on, off time.Duration) *Debouncer {
 // Sample takes in what was seen of the line at time now, which comes from any clock that never goes back.
 func (d *Debouncer) Sample(now time.Duration, s Sample) Verdict {
 	d.contact.look(now, levelsOf(s, Sample{}), s.Edges, s.Age)
-	v := Verdict{Next: d.contact.next()}
+	v := Verdict{Next: d.contact.next(), KeyNext: d.contact.next()}
 	switch {
 	case d.contact.restless:
 		d.position, d.known = Fault, true

@@ -26,12 +26,17 @@ type Key struct {
 	away   bool               // the line is lost, Fault was reported, and it is not yet time to open it again
 }
 
-// pace is how long to look away after an edge: half of the window still to go, which is ahead. It bounds what chatter costs,
-// however fast it is: 40 looks a second with windows of 50 ms. It delays nothing, as the kernel keeps the time of the
-// last edge; but windows below 8 ms are delayed by 8 ms at most.
-func (c KeyConfig) pace(ahead time.Duration) time.Duration {
+// pace is how long to look away after edges: half of the window still to go. It bounds what chatter costs, however fast it
+// is: 40 looks a second with windows of 50 ms. It delays nothing, as the kernel keeps the time of the last edge; but windows
+// below 8 ms are delayed by 8 ms at most. A key's contact that settles while only the second one moves is looked at
+// whenever it asks for it, which is three times: closing never waits for the second.
+func (c KeyConfig) pace(now time.Duration, v Verdict, keyMoved bool) time.Duration {
 	most := min(c.DebounceOn/2, c.DebounceOff/2, maxPace) // the other level's window may be the shorter
-	return max(min(ahead, most), minPace)
+	away := max(min(v.Next-now, most), minPace)
+	if !keyMoved && v.KeyNext != 0 {
+		away = min(away, v.KeyNext-now)
+	}
+	return away
 }
 
 // NewKey returns the key of cfg on board. Nothing is opened until Run.
@@ -131,7 +136,7 @@ func (k *Key) watch(ctx context.Context, say func(Reading)) error {
 		}
 		if key.Edges || second.Edges {
 			// More are likely to follow, and each would cost a wake-up.
-			if !sleep(ctx, k.cfg.pace(v.Next-now)) {
+			if !sleep(ctx, k.cfg.pace(now, v, key.Edges)) {
 				return ctx.Err()
 			}
 			continue

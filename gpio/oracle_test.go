@@ -121,7 +121,7 @@ func TestDebouncerAgainstOracle(t *testing.T) {
 				next = v.Next
 			}
 			if s.Edges {
-				next = now + cfg.pace(v.Next-now)
+				next = now + cfg.pace(now, v, true)
 			} else if seen < len(w) {
 				next = min(next, max(w[seen], now+1))
 			}

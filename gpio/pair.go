@@ -50,22 +50,24 @@ func (p *Pair) Sample(now time.Duration, key, second Sample) Verdict {
 	held := p.settledIn(pairOn) || p.settledIn(pairOff)
 	first := !p.both.started
 	p.both.look(now, levelsOf(key, second), edges, age)
-	p.supervise(now, age, first || held)
+	p.supervise(now, age, first || held, k)
 	p.judge(k)
-	return Verdict{Position: p.position, Known: p.known, Trouble: p.trouble, Next: p.next(k.Next)}
+	return Verdict{Position: p.position, Known: p.known, Trouble: p.trouble, Next: p.next(k.Next), KeyNext: k.Next}
 }
 
 func (p *Pair) settledIn(l levels) bool { return p.both.settled() && p.both.levels == l }
 
 // supervise latches what must not be, and releases it. held says that until this look the contacts were held to be in a
 // position.
-func (p *Pair) supervise(now, age time.Duration, held bool) {
+func (p *Pair) supervise(now, age time.Duration, held bool, key Verdict) {
 	if held {
 		p.lost = now - min(max(age, 0), p.changeOver/2)
 	}
 	switch {
 	case p.settledIn(pairOff):
-		p.latched = NoTrouble
+		if key.Known && key.Position == Off {
+			p.latched = NoTrouble
+		}
 	case p.settledIn(pairOn), !p.both.settled():
 		// The first proves nothing about a wire that was at fault; the second nothing at all.
 	case p.latched == NoTrouble && now < p.lost+p.changeOver:
@@ -88,7 +90,7 @@ func (p *Pair) judge(key Verdict) {
 		p.position, p.trouble = Fault, SecondRestless
 	case key.Known && key.Position == Off:
 		p.position, p.trouble = Off, NoTrouble
-	case p.settledIn(pairOn):
+	case p.settledIn(pairOn) && key.Known: // and then the key is on by its own contact as well
 		p.position, p.trouble = On, NoTrouble
 	default:
 		return
