@@ -201,6 +201,13 @@ func (d fakeDoor) set(_ context.Context, s sshctl.State) {
 	d.b.tell(s)
 }
 
+func (d fakeDoor) StartOthers(context.Context) error { d.b.note("others"); return nil }
+
+func (d fakeDoor) WarnSessions(_ context.Context, w sshctl.Warning) error {
+	d.b.note("warn " + string(w))
+	return nil
+}
+
 func (d fakeDoor) EndSessions(ctx context.Context) error {
 	d.b.note("end")
 	d.b.mu.Lock()
@@ -259,7 +266,7 @@ func TestOpenBeforeUs(t *testing.T) {
 
 func TestNotArmed(t *testing.T) {
 	test(t, Settings{}, func(b *bench) {
-		b.becomes(sshctl.State{Active: "inactive", Closed: true, Unit: "ssh.service"})
+		b.becomes(sshctl.State{Active: "inactive", Closed: true, Down: true, Unit: "ssh.service"})
 		b.key(keyOn)
 		b.want("no interlock, no opening", false, gpio.FastBlink, "ready")
 	})
@@ -462,7 +469,7 @@ func TestMaxOn(t *testing.T) {
 		b.key(keyOn)
 		time.Sleep(time.Hour - time.Nanosecond)
 		synctest.Wait()
-		b.want("just before", true, gpio.Solid)
+		b.want("just before", true, gpio.DoubleWink, "grant", "ready", "start")
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		b.want("expired", false, gpio.Dark, "revoke", "stop")

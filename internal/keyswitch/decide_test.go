@@ -12,12 +12,12 @@ import (
 // The states of the door that systemd can report.
 var (
 	unseen   = sshctl.State{}
-	shut     = sshctl.State{Active: "inactive", Closed: true, Interlocked: true, Unit: "ssh.service"}
-	broken   = sshctl.State{Active: "failed", Closed: true, Interlocked: true, Unit: "ssh.service", Result: "exit-code"}
+	shut     = sshctl.State{Active: "inactive", Closed: true, Down: true, Interlocked: true, Unit: "ssh.service"}
+	broken   = sshctl.State{Active: "failed", Closed: true, Down: true, Interlocked: true, Unit: "ssh.service", Result: "exit-code"}
 	opening  = sshctl.State{Active: "activating", Interlocked: true, Unit: "ssh.service"}
 	open     = sshctl.State{Active: "active", Open: true, Interlocked: true, Unit: "ssh.service"}
 	occupied = sshctl.State{Active: "active", Open: true, Interlocked: true, Unit: "ssh.service", Sessions: 1}
-	left     = sshctl.State{Active: "inactive", Closed: true, Interlocked: true, Unit: "ssh.service", Sessions: 1}
+	left     = sshctl.State{Active: "inactive", Closed: true, Down: true, Interlocked: true, Unit: "ssh.service", Sessions: 1}
 	closing  = sshctl.State{Active: "deactivating", Interlocked: true, Unit: "ssh.service"}
 	unarmed  = sshctl.State{Active: "active", Open: true, Unit: "ssh.service"}
 	away     = sshctl.State{Active: "unknown", Interlocked: true, Err: errors.New("the bus is away")}
@@ -112,7 +112,7 @@ func TestDecide(t *testing.T) {
 		// Limits.
 		{"on from the start, turn required", seen(keyOn, shut, requireTurn), no, no, gpio.Dark, no, NeedsTurn},
 		{"on after a turn, turn required", seen(keyOn, open, turned), yes, yes, gpio.Solid, no, KeyOn},
-		{"on, just before max-on", seen(keyOn, open, maxOn(time.Minute+1)), yes, yes, gpio.Solid, no, KeyOn},
+		{"on, just before max-on", seen(keyOn, open, maxOn(time.Minute+1)), yes, yes, gpio.DoubleWink, no, KeyOn},
 		{"on, at max-on", seen(keyOn, open, maxOn(time.Minute)), no, no, gpio.SlowBlink, no, Expired},
 		{"on, long after max-on", seen(keyOn, shut, maxOn(time.Second)), no, no, gpio.Dark, no, Expired},
 		{"off, max-on", seen(keyOff, shut, maxOn(time.Second)), no, no, gpio.Dark, no, KeyOff},
