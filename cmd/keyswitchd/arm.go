@@ -67,11 +67,17 @@ func arm(ctx context.Context, w io.Writer, cfgPath string, cfg config.Config) er
 		return err
 	}
 	defer sd.Close()
-	err = machine(w).Arm(ctx, sd, func(ctx context.Context) error {
+	err = machine(w).Arm(ctx, sd, cfg.Units, func(ctx context.Context) error {
 		return harden(ctx, w, cfgPath, cfg, hardenFlags{force: true})
 	})
 	if err != nil {
 		return err
+	}
+	if err := interlock.AwaitPermits(ctx, sd, cfg.Units); err != nil {
+		return fmt.Errorf("arm: armed, but the further units will not start: %w", err)
+	}
+	for _, unit := range cfg.Units {
+		fmt.Fprintf(w, "the same key guards %s\n", unit)
 	}
 	fmt.Fprintf(w, "armed: SSH runs while the key on %s is on, and only then. keyswitchd --status says how things are; keyswitchd disarm takes it back.\n", cfg.Key.Line)
 	return nil
