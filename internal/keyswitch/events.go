@@ -36,7 +36,7 @@ func (l *loop) keyRead(r gpio.Reading) {
 	case gpio.Off:
 		f.SeenOff, f.Spent = true, false
 		if l.turned == gpio.On && f.Override == ForceOn {
-			l.endOverride(cause{record.Override, "turning the key off has ended the override" + by(*f)})
+			l.endOverride(cause{kind: record.Override, text: "turning the key off has ended the override" + by(*f)})
 		}
 		l.turned = gpio.Off
 	}

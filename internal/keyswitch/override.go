@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"keyswitchd/gpio"
@@ -56,7 +55,8 @@ type order struct {
 
 // Override puts o in the key's place, and returns when it is in force: the permit granted or revoked. It may be called from any
 // goroutine while Run works. The error says why it is not in force, or not kept; what was in force before still is, unless o
-// was ForceOff: that is in force from then on whatever happens. If ctx ends first, the override may still come into force.
+// was ForceOff: that is in force from then on whatever happens. If ctx ends first, the override may still come into force. The
+// caller tells the journal who it was.
 func (c *Controller) Override(ctx context.Context, o Override) error {
 	c.init()
 	if err := o.check(); err != nil {
@@ -126,24 +126,19 @@ func (l *loop) ordered(o order) {
 	if o.Mode == ForceOff {
 		f.Override, f.OverrideBy, f.LockdownErr = ForceOff, o.By, nil
 		c.order, c.kept, c.keepAt = &o, false, f.Now
-		l.cause = cause{kind: record.Override}
+		l.cause = cause{kind: record.Override, told: true}
 		return
 	}
 	then := *f
 	then.Override, then.OverrideBy, then.LockdownErr = Auto, "", nil
-	text := "the key decides again"
 	if o.Mode == ForceOn {
 		if !f.forced() {
 			then.OverrideSince = f.Now
 		}
 		then.Override, then.OverrideBy, then.OverrideFor, then.OverrideUntil = ForceOn, o.By, o.For, f.Now+o.For
 		then.forget()
-		text = "for " + o.For.String()
-	} else if o.By != "" {
-		text += ", said " + o.By
 	}
 	if err := l.takes(then); err != nil {
-		l.entry(slog.LevelWarn, record.OverrideRefused, l.decided.Kind, "the key is not overridden", "override", string(o.Mode), "by", o.By, "err", err)
 		o.answer <- err
 		return
 	}
@@ -151,7 +146,7 @@ func (l *loop) ordered(o order) {
 		l.startAt = 0
 	}
 	*f, c.order = then, &o
-	l.cause = cause{record.Override, text}
+	l.cause = cause{kind: record.Override, told: true}
 }
 
 // takes makes sure that then can come into force, and lifts the lockdown if it is over then.
@@ -200,7 +195,7 @@ func (l *loop) overrideOver() {
 	f := &l.facts
 	if f.Override == ForceOn && !f.forced() {
 		f.Spent = l.turned == gpio.On && f.spent()
-		l.endOverride(cause{record.Expired, "the time for which SSH was opened at the console" + by(*f) + " is over"})
+		l.endOverride(cause{kind: record.Expired, text: "the time for which SSH was opened at the console" + by(*f) + " is over"})
 	}
 }
 

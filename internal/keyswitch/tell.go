@@ -15,6 +15,7 @@ import (
 type cause struct {
 	kind record.Kind
 	text string
+	told bool // the journal has an entry of it already
 }
 
 // tell publishes and logs what is new.
@@ -50,7 +51,10 @@ func (l *loop) tellDecision(d, was Decision) {
 	case d.Told:
 		level = slog.LevelWarn
 	}
-	if l.cause.kind != (record.Kind{}) {
+	if l.cause.told && !d.Fault {
+		return
+	}
+	if l.cause.text != "" {
 		kind = l.cause.kind
 	} else if d.Kind == Waiting || d.Kind == StartFailed || d.Kind == Refused {
 		return // nothing is decided yet; or each try had its entry
