@@ -176,4 +176,3 @@ func installed(path string) bool {
 	_, err := os.Stat(filepath.Join("..", "..", path))
 	return err == nil
 }
-
