@@ -27,7 +27,7 @@ func (o *others) next(f Facts) (time.Duration, bool) { return o.at, o.err != nil
 func (l *loop) startOthers(d Decision) {
 	f, o := &l.facts, &l.others
 	if !d.Permit {
-		o.tried, o.err = false, nil
+		o.tried, o.err, o.at = false, nil, 0
 		return
 	}
 	if !f.DoorKnown || f.Door.Err != nil || l.stopBusy || o.cancel != nil || len(f.Door.Others) == 0 {
@@ -58,7 +58,9 @@ func (l *loop) othersStarted(err error, now time.Duration) {
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	o.err, o.at = err, now+lastRetry
+	if o.err = err; err != nil {
+		o.at = now + lastRetry
+	}
 }
 
 // units are the others for the status.
