@@ -70,6 +70,34 @@ func TestOffDuringStart(t *testing.T) {
 	})
 }
 
+// The key is turned off in the instant between the end of a start and systemd's report of it: SSH runs, and the LED must not say
+// that it doesn't.
+func TestOffBeforeTheReport(t *testing.T) {
+	test(t, Settings{}, func(b *bench) {
+		b.key(keyOff)
+		b.mute, b.lazy = true, 100*time.Millisecond
+		b.key(keyOn)
+		b.want("started, not told", true, gpio.SlowBlink, "ready", "grant", "start")
+		b.key(keyOff)
+		b.want("the stop goes out at once", false, gpio.SlowBlink, "revoke", "stop")
+		b.becomes(open)
+		b.want("told", false, gpio.SlowBlink)
+		b.pass(100 * time.Millisecond)
+		b.want("closed", false, gpio.Dark)
+	})
+	// What is never told of is as good as nothing, once the stop has seen everything down.
+	test(t, Settings{}, func(b *bench) {
+		b.mute = true
+		b.key(keyOn)
+		b.lazy = 100 * time.Millisecond
+		b.key(keyOff)
+		b.pass(100*time.Millisecond - 1)
+		b.want("being stopped", false, gpio.SlowBlink)
+		b.pass(1)
+		b.want("closed", false, gpio.Dark)
+	})
+}
+
 func TestOnDuringStop(t *testing.T) {
 	test(t, Settings{}, func(b *bench) {
 		b.key(keyOn)
