@@ -34,7 +34,7 @@ all:
 
 install: build
 	install -D -m 0755 $(BUILD)/keyswitchd $(DESTDIR)$(PREFIX)/sbin/keyswitchd
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/keyswitchd.service deploy/keyswitchd-end-sessions.service
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/keyswitchd.service deploy/keyswitchd-end-sessions.service deploy/keyswitchd-warn@.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/keyswitchd/interlock deploy/interlock/*.conf
 	install -D -m 0644 deploy/50-keyswitchd.rules $(DESTDIR)$(PREFIX)/share/polkit-1/rules.d/50-keyswitchd.rules
 	install -D -m 0644 deploy/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/keyswitchd.conf

@@ -35,6 +35,8 @@ type fakeUnit struct {
 type fakeSession struct {
 	remote  bool
 	service string
+	seat    string
+	title   string // of its leader, process 4711 in session-ID.scope
 }
 
 func newFakeSystemd(t *testing.T) *fakeSystemd {
@@ -116,6 +118,18 @@ func (f *fakeSystemd) normal(k call) {
 		k.fail("org.freedesktop.systemd1.NoSuchJob", "Job does not exist.")
 	case "org.freedesktop.DBus.Properties.GetAll":
 		f.properties(k)
+	case managerIface + ".GetUnitProcesses":
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		unit := k.body[0].(string)
+		all := []member{{"/user.slice", 4712, "-bash"}}
+		if s, ok := f.sessions[strings.TrimSuffix(strings.TrimPrefix(unit, "session-"), ".scope")]; ok {
+			all = append(all, member{"/user.slice", 4711, s.title})
+		}
+		k.reply(all)
+	case managerIface + ".KillUnit":
+		k.reply()
+		f.set(k.body[0].(string), "inactive")
 	case loginIface + ".ListSessions":
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -127,10 +141,12 @@ func (f *fakeSystemd) normal(k call) {
 			Path dbus.ObjectPath
 		}
 		rows := []row{}
-		for id := range f.sessions {
-			rows = append(rows, row{id, 1000, "pi", "", dbus.ObjectPath(loginPath + "/session/" + sd.PathBusEscape(id))})
+		for id, s := range f.sessions {
+			rows = append(rows, row{id, 1000, "pi", s.seat, dbus.ObjectPath(loginPath + "/session/" + sd.PathBusEscape(id))})
 		}
 		k.reply(rows)
+	case loginIface + ".KillSession":
+		k.fail("org.freedesktop.login1.NoSuchSession", "gone")
 	case loginIface + ".TerminateSession":
 		id := k.body[0].(string)
 		f.mu.Lock()
@@ -161,7 +177,8 @@ func (f *fakeSystemd) properties(k call) {
 	if k.dest == loginName {
 		for id, s := range f.sessions {
 			if strings.HasSuffix(string(k.path), "/"+sd.PathBusEscape(id)) {
-				k.reply(map[string]dbus.Variant{"Remote": dbus.MakeVariant(s.remote), "Service": dbus.MakeVariant(s.service)})
+				k.reply(map[string]dbus.Variant{"Remote": dbus.MakeVariant(s.remote), "Service": dbus.MakeVariant(s.service),
+					"Leader": dbus.MakeVariant(uint32(4711)), "Scope": dbus.MakeVariant("session-" + id + ".scope")})
 				return
 			}
 		}

@@ -252,6 +252,9 @@ func (l *link) managerSignal(member string, body []any) {
 		if guarded(unit) || l.others.Load().concerns(unit) {
 			l.doubt(staleUnits)
 		}
+		if unit == EndSessionsUnit {
+			l.doubt(staleSessions)
+		}
 	case "Reloading":
 		if len(body) == 1 && body[0] == false { // true announces it, false says it's done
 			l.doubt(staleFiles | staleUnits)

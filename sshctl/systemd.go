@@ -111,6 +111,7 @@ func (s *Systemd) follow(ctx context.Context, l *link, tell func(State)) (read b
 	var (
 		known    facts
 		sessions int
+		recount  bool                    // without logind nobody tells of sessions
 		matched  = make(map[string]bool) // other units whose signals are asked for
 		retry    = firstRetry
 	)
@@ -125,8 +126,8 @@ func (s *Systemd) follow(ctx context.Context, l *link, tell func(State)) (read b
 				err = l.follow(ctx, known, matched)
 			}
 		}
-		if err == nil && stale&staleSessions != 0 {
-			sessions = l.countSessions(ctx)
+		if err == nil && (recount || stale&staleSessions != 0) {
+			sessions, recount = l.countSessions(ctx)
 		}
 		if err == nil {
 			read, retry, stale = true, firstRetry, 0

@@ -104,7 +104,7 @@ func newRoot() *cobra.Command {
 	root.Flags().BoolVar(&asJSON, "json", false, "with --status: as JSON")
 	root.AddCommand(
 		newRun(&cfgPath), newStatus(), newHarden(&cfgPath), newRestore(), newAudit(&cfgPath), newArm(&cfgPath), newDisarm(),
-		newSimulate(&cfgPath), newConfig(&cfgPath), newWiring(&cfgPath), newEndSessions(), newLEDOff(&cfgPath),
+		newSimulate(&cfgPath), newConfig(&cfgPath), newWiring(&cfgPath), newEndSessions(), newWarnSessions(&cfgPath), newLEDOff(&cfgPath),
 	)
 	return root
 }

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -162,28 +160,6 @@ func newLEDOff(cfgPath *string) *cobra.Command {
 				return err
 			}
 			return gpio.Darken(board, cfg.LED)
-		},
-	}
-}
-
-func newEndSessions() *cobra.Command {
-	return &cobra.Command{
-		Use:    "end-sessions",
-		Short:  "End all SSH sessions (what keyswitchd-end-sessions.service runs)",
-		Hidden: true,
-		Args:   noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), 25*time.Second)
-			defer cancel()
-			n, err := sshctl.TerminateRemoteSessions(ctx)
-			if errors.Is(err, context.DeadlineExceeded) {
-				return fmt.Errorf("end-sessions: some sessions are still there: %w; loginctl list-sessions shows them", err)
-			}
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "ended %d SSH sessions\n", n)
-			return nil
 		},
 	}
 }
