@@ -89,7 +89,8 @@ func (l *loop) doorSeen(s sshctl.State) {
 		for _, warning := range l.verified.Warnings {
 			l.Log.Warn("SSH is open as the policy wants it, and something may surprise", record.Problem.Attr(), "warning", warning)
 		}
-		f.StoppedByHand, l.settleAt, l.openedAt, l.wasOpen = false, 0, now, l.granted
+		// What a stop of ours is still to close is not ours to miss.
+		f.StoppedByHand, l.settleAt, l.openedAt, l.wasOpen = false, 0, now, l.granted && !l.stopUnseen
 	}
 	if s.Down && l.wasOpen && l.granted {
 		l.wasOpen = false
