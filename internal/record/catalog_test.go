@@ -137,7 +137,10 @@ type docsRow struct {
 	fields []string
 }
 
-// readDocs reads the table of docs/journal.md: | `name` | `id` | when | `FIELD`, `FIELD` |
+// state are the fields that docs/journal.md calls so.
+var state = []string{"KEY", "REASON", "PERMIT", "OPEN", "LED", "OVERRIDE", "BY", "SESSIONS", "UNIT"}
+
+// readDocs reads the table of docs/journal.md: | `name` | `id` | when | state, `FIELD`, `FIELD` |
 func readDocs(t *testing.T) map[string]docsRow {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("..", "..", "docs", "journal.md"))
@@ -157,6 +160,11 @@ func readDocs(t *testing.T) map[string]docsRow {
 			continue
 		}
 		row := docsRow{name: name[1]}
+		if strings.Contains(cells[4], "state") {
+			for _, name := range state {
+				row.fields = append(row.fields, "KEYSWITCHD_"+name)
+			}
+		}
 		for _, m := range code.FindAllStringSubmatch(cells[4], -1) {
 			row.fields = append(row.fields, "KEYSWITCHD_"+m[1])
 		}

@@ -128,8 +128,8 @@ func message(msg string, fields []field) string {
 	var rest []string
 	for _, f := range fields {
 		switch {
-		case slices.Contains(told, f.key) || f.value == "" || strings.Contains(msg, f.value):
-		case f.key == "err":
+		case slices.Contains(told, f.key) || f.value == "" || f.value == "0" || strings.Contains(msg, f.value):
+		case f.key == "err" || f.key == "warning":
 			msg += ": " + f.value
 		default:
 			rest = append(rest, f.key+"="+f.value)
