@@ -95,7 +95,7 @@ func (l *loop) permit(d *Decision) error {
 func (l *loop) move(d Decision) error {
 	f := &l.facts
 	if d.Permit {
-		l.closeBy, l.stopSent = 0, false
+		l.closeBy, l.stopSent, l.stopErr = 0, false, nil
 		return nil
 	}
 	if l.cancelStart != nil {
@@ -105,8 +105,12 @@ func (l *loop) move(d Decision) error {
 		l.others.cancel()
 	}
 	if f.DoorKnown && f.Door.Closed && !f.Starting {
-		l.closeBy, l.stopAt = 0, 0
+		l.closeBy, l.stopAt, l.stopErr = 0, 0, nil
 		return nil
+	}
+	if l.stopErr != nil && (f.Door.Interlocked || f.Door.Err != nil && (l.active || f.Starting)) {
+		// The bus is away, or polkit says no. Trying again would leave SSH open meanwhile; this daemon's end closes it at once.
+		return fmt.Errorf("keyswitch: SSH can't be stopped (%s): %w; exiting, so that systemd closes it", stillUp(*f), l.stopErr)
 	}
 	if l.closeBy == 0 {
 		l.closeBy = f.Now + closeWithin

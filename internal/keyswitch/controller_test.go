@@ -115,7 +115,7 @@ func TestStopCannotBeConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Settings{})
 		b.key(keyOn)
-		b.stopErr = errors.New("the bus is away")
+		b.lazy = time.Hour
 		start := time.Now()
 		b.key(keyOff)
 		b.want("the permit is gone at once", false, gpio.SlowBlink)
@@ -124,6 +124,23 @@ func TestStopCannotBeConfirmed(t *testing.T) {
 		}
 		if took := time.Since(start); took != closeWithin {
 			t.Errorf("gave up after %s, want %s", took, closeWithin)
+		}
+	})
+}
+
+// A stop that is refused, or can't be asked for, is the daemon's end: that closes SSH, and at once.
+func TestStopFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Settings{})
+		b.key(keyOn)
+		b.stopErr = errors.New("polkit says no")
+		start := time.Now()
+		b.key(keyOff)
+		if err := <-b.done; err == nil || !strings.Contains(err.Error(), "polkit says no") {
+			t.Errorf("the daemon did not give up for that reason: %v", err)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("gave up after %s, want at once", took)
 		}
 	})
 }

@@ -141,7 +141,7 @@ func (l *loop) ended(o outcome) {
 		l.stopBusy = false
 		if o.err != nil {
 			l.Log.Warn("stopping SSH", record.Problem.Attr(), "err", o.err)
-			l.stopAt = now + firstRetry
+			l.stopAt, l.stopErr = now+firstRetry, o.err
 			return
 		}
 		l.reportBy = 0 // everything was seen down after whatever was started

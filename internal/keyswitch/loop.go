@@ -49,11 +49,12 @@ type loop struct {
 	turned      gpio.Position      // where the key was when it could be read last; Fault is nowhere yet
 	cancelStart context.CancelFunc // not nil while a start is under way
 	stopBusy    bool
-	stopSent    bool // since the permit was revoked, and since something was started
-	stopUnseen  bool // a stop was sent, and systemd has not told of "closed" since
-	wasOpen     bool // the door was seen open since the last start of ours, and not stopped by us
-	active      bool // what the last answer of systemd's said
-	saidOpen    bool // the journal has an opening without its closing
+	stopSent    bool  // since the permit was revoked, and since something was started
+	stopErr     error // why the last stop failed, since SSH was last known to be closed or permitted
+	stopUnseen  bool  // a stop was sent, and systemd has not told of "closed" since
+	wasOpen     bool  // the door was seen open since the last start of ours, and not stopped by us
+	active      bool  // what the last answer of systemd's said
+	saidOpen    bool  // the journal has an opening without its closing
 
 	sessions sessions
 	others   others

@@ -93,7 +93,7 @@ func TestOthersWithoutSSH(t *testing.T) {
 func TestOtherThatDoesNotStop(t *testing.T) {
 	test(t, Settings{}, func(b *bench) {
 		b.key(keyOn)
-		b.stopErr = errors.New("still there")
+		b.lazy = time.Hour
 		b.key(keyOff)
 		b.becomes(downOnly)
 		b.pass(closeWithin)
