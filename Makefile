@@ -40,6 +40,7 @@ install: build
 	install -D -m 0644 deploy/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/keyswitchd.conf
 	install -D -m 0644 deploy/60-keyswitchd.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-keyswitchd.rules
 	install -D -m 0644 deploy/org.keyswitchd1.conf $(DESTDIR)$(PREFIX)/share/dbus-1/system.d/org.keyswitchd1.conf
+	install -D -m 0644 deploy/org.keyswitchd1.policy $(DESTDIR)$(PREFIX)/share/polkit-1/actions/org.keyswitchd1.policy
 	install -D -m 0644 deploy/keyswitchd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/keyswitchd.catalog
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/keyswitchd README.md CHANGELOG.md internal/config/reference.toml
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/keyswitchd/docs docs/*.md

@@ -99,6 +99,7 @@ func runDaemon(ctx context.Context, cfgPath string, log *slog.Logger) error {
 		Log: log,
 	}
 	c.Set(settings(cfg))
+	answerOverrides(bus, c, log)
 
 	var wait sync.WaitGroup
 	defer wait.Wait()
