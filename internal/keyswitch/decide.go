@@ -151,7 +151,7 @@ func asked(f Facts) Decision {
 	case f.Key.Position == gpio.Off:
 		return closed(KeyOff, "the key is off", "")
 	case f.Key.Position != gpio.On:
-		return fault(KeyFault, fmt.Sprintf("the key can't be read: %v", f.Key.Err), "check the wiring; SSH stays closed until the line is stable again")
+		return fault(KeyFault, fmt.Sprintf("the key can't be read: %v", f.Key.Err), "check the wiring; SSH stays closed until the key can be believed again")
 	case f.RequireTurn && !f.SeenOff:
 		return closed(NeedsTurn, "the key was on already when keyswitchd started, and on-boot is \"require-turn\"", "turn the key off and on to open SSH")
 	case f.spent():
