@@ -24,6 +24,8 @@ func (l *loop) act() error {
 		return err
 	}
 	l.settleOrder(d)
+	l.countSessions(d)
+	l.countOthers(d)
 	l.tell(d)
 	if !l.ready && l.inForce(d) {
 		l.ready = true

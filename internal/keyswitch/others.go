@@ -16,6 +16,7 @@ import (
 // others are the units beside SSH that the same key guards. They are started once a permit, after SSH; what becomes of them is a
 // problem at most, never a fault of SSH. They are stopped, and confirmed to be, together with SSH.
 type others struct {
+	some   bool          // that are down, and guarded
 	tried  bool          // with the present permit
 	err    error         // of the last try
 	at     time.Duration // not before: after a failed try
@@ -24,27 +25,28 @@ type others struct {
 
 func (o *others) next(f Facts) (time.Duration, bool) { return o.at, o.err != nil && o.at > f.Now }
 
-func (l *loop) startOthers(d Decision) {
+// countOthers looks what there is to be started.
+func (l *loop) countOthers(d Decision) {
 	f, o := &l.facts, &l.others
-	if !d.Permit {
+	o.some = false
+	switch {
+	case !d.Permit:
 		o.tried, o.err, o.at = false, nil, 0
-		return
-	}
-	if !f.DoorKnown || f.Door.Err != nil || l.stopBusy || o.cancel != nil || len(f.Door.Others) == 0 {
-		return
-	}
-	guarded := func(active func(string) bool) func(sshctl.Other) bool {
-		return func(o sshctl.Other) bool { return o.Guarded && active(o.Active) }
-	}
-	if !slices.ContainsFunc(f.Door.Others, guarded(down)) {
+	case !f.DoorKnown || f.Door.Err != nil:
+	case slices.ContainsFunc(f.Door.Others, func(o sshctl.Other) bool { return o.Guarded && down(o.Active) }):
+		o.some = true
+	default:
 		o.err = nil
 		// What is up is left alone from now on: who stops it by hand means it. Unless a stop of ours is still to be seen.
-		up := func(active string) bool { return active != "active" }
-		o.tried = o.tried || !l.stopUnseen && !slices.ContainsFunc(f.Door.Others, guarded(up))
-		return
+		notUp := func(o sshctl.Other) bool { return o.Guarded && o.Active != "active" }
+		o.tried = o.tried || !l.stopUnseen && !slices.ContainsFunc(f.Door.Others, notUp)
 	}
+}
+
+func (l *loop) startOthers(d Decision) {
+	f, o := &l.facts, &l.others
 	sshFirst := !f.Door.Open && f.Starts == 0 && !f.StoppedByHand
-	if sshFirst || o.tried && o.err == nil || f.Now < o.at {
+	if !d.Permit || !o.some || o.cancel != nil || l.stopBusy || sshFirst || o.tried && o.err == nil || f.Now < o.at {
 		return
 	}
 	ctx, cancel := context.WithCancel(l.rooms)

@@ -70,6 +70,21 @@ func TestOthersThatDoNotStart(t *testing.T) {
 	}, also(sshctl.Other{Unit: "cockpit.socket", Active: "inactive", Guarded: true}))
 }
 
+// Started by hand before it is tried again: no problem any more.
+func TestOthersStartedByHand(t *testing.T) {
+	test(t, Settings{}, func(b *bench) {
+		b.moreErr = errors.New("no")
+		b.key(keyOn)
+		b.change(func() { b.others[0].Active = "active" })
+		b.becomes(b.with(open))
+		if p := b.now().Problems; len(p) != 0 {
+			t.Errorf("problems %q", p)
+		}
+		b.pass(time.Hour)
+		b.want("tried once", true, gpio.Solid, "grant", "ready", "start", "others")
+	}, also(sshctl.Other{Unit: "cockpit.socket", Active: "inactive", Guarded: true}))
+}
+
 // They don't wait for an SSH that can't be started; and while one of them is up, SSH is tried again all the same.
 func TestOthersWithoutSSH(t *testing.T) {
 	test(t, Settings{}, func(b *bench) {

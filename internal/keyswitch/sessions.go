@@ -13,8 +13,10 @@ import (
 type sessions struct {
 	grace time.Duration // from the configuration
 	since time.Duration // when SSH was confirmed to be closed with somebody inside who is to leave; 0: nobody is
-	busy  bool          // they are being sent away
 	endAt time.Duration // not before: after a try
+	busy  bool          // they are being sent away
+
+	warned bool // they know
 }
 
 func (s *sessions) next(f Facts) (time.Duration, bool) {
@@ -22,31 +24,39 @@ func (s *sessions) next(f Facts) (time.Duration, bool) {
 	return at, s.since > 0 && at > f.Now
 }
 
-// endSessions sends people away once SSH is closed: a warning at once, the end after the grace time. If SSH is permitted again
-// meanwhile, they stay. A bus that is away stops nothing: the time runs on.
-func (l *loop) endSessions(d Decision) {
+// countSessions looks whether somebody is to leave. A bus that is away changes nothing: the time runs on. That somebody may stay
+// after all is for endSessions to find, once that was told.
+func (l *loop) countSessions(d Decision) {
 	f, s := &l.facts, &l.sessions
 	switch {
-	case d.Permit:
-		f.SessionsErr = nil
-		s.since, s.endAt = 0, 0
-		return
-	case !f.DoorKnown || f.Door.Err != nil:
-		return
+	case d.Permit || !f.DoorKnown || f.Door.Err != nil:
 	case !f.EndSessions || f.Door.Sessions == 0:
-		s.since, s.endAt = 0, 0
-		return
-	case !f.Door.Closed || f.Starting || d.Kind == Waiting || l.leaving:
-		return
-	}
-	if s.since == 0 {
+		s.forget()
+	case s.since == 0 && f.Door.Closed && !f.Starting && d.Kind != Waiting && !l.leaving:
 		s.since = f.Now
-		if s.grace > 0 {
-			l.entry(slog.LevelInfo, record.SessionsWarned, d.Kind, "the SSH sessions end soon", "grace", s.grace)
-			l.warn(sshctl.Closing)
-		}
 	}
-	if s.busy || f.Now < s.since+s.grace || f.Now < s.endAt {
+}
+
+func (s *sessions) forget() { s.since, s.endAt, s.warned = 0, 0, false }
+
+// endSessions sends people away once SSH is closed: a warning at once, the end after the grace time. If SSH is permitted again
+// meanwhile, they stay.
+func (l *loop) endSessions(d Decision) {
+	f, s := &l.facts, &l.sessions
+	if d.Permit {
+		f.SessionsErr = nil
+		s.forget()
+		return
+	}
+	if s.since == 0 || f.Door.Err != nil || l.leaving {
+		return
+	}
+	if !s.warned && s.grace > 0 {
+		l.entry(slog.LevelInfo, record.SessionsWarned, d.Kind, "the SSH sessions end soon", "grace", s.grace)
+		l.warn(sshctl.Closing)
+	}
+	s.warned = true
+	if s.busy || !f.Door.Closed || f.Starting || f.Now < s.since+s.grace || f.Now < s.endAt {
 		return
 	}
 	s.busy = true

@@ -84,6 +84,9 @@ func TestGraceWhoLeavesByHimself(t *testing.T) {
 		b.key(keyOff)
 		b.becomes(shut)
 		b.want("nobody left", false, gpio.Dark)
+		if end := b.now().SessionsEnd; end != nil {
+			t.Errorf("the sessions end at %v", end)
+		}
 		b.pass(time.Minute)
 		b.want("nobody to be sent away", false, gpio.Dark)
 	})
@@ -134,6 +137,18 @@ func TestSessionsThatStay(t *testing.T) {
 		b.want("tried again", false, gpio.FastBlink, "end")
 		b.becomes(shut)
 		b.want("they left by themselves", false, gpio.Dark)
+	})
+}
+
+// Nothing happens after the first reading of the key; what is to come is told all the same.
+func TestGraceAtStart(t *testing.T) {
+	test(t, Settings{EndSessions: true, Grace: 10 * time.Second}, func(b *bench) {
+		b.becomes(left)
+		b.key(keyOff)
+		b.want("warned", false, gpio.SlowBlink, "ready", "warn closing")
+		if end := b.now().SessionsEnd; end == nil || !end.Equal(time.Now().Add(10*time.Second)) {
+			t.Errorf("the sessions end at %v", end)
+		}
 	})
 }
 
