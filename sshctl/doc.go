@@ -29,6 +29,8 @@ const (
 	DaemonUnit = "keyswitchd.service"
 	// DropIn is how the path of the interlock's drop-in ends, whichever unit it is for.
 	DropIn = "/50-keyswitchd.conf"
+	// permitPath is what the interlock's assertion asks for.
+	permitPath = "/run/keyswitchd/permit"
 	// PolkitRule is the file that lets the daemon's user start and stop the guarded units.
 	PolkitRule = "/usr/share/polkit-1/rules.d/50-keyswitchd.rules"
 	// OthersPolkitRule does the same for the other units; `keyswitchd arm` writes it. polkit takes the rules in the order of their

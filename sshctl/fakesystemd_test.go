@@ -30,6 +30,7 @@ type fakeUnit struct {
 	dropins, triggers          []string
 	accept                     bool
 	hidden                     bool // not in memory
+	emptied                    bool // a drop-in after ours took the assertion away
 }
 
 type fakeSession struct {
@@ -193,7 +194,13 @@ func (f *fakeSystemd) properties(k call) {
 			k.reply(map[string]dbus.Variant{"Result": dbus.MakeVariant(u.result), "Accept": dbus.MakeVariant(u.accept)})
 			return
 		}
+		var bound []string
+		asserts := []assertion{{"AssertPathExists", false, false, "/etc/other", 0}}
+		if len(u.dropins) > 0 && !u.emptied {
+			bound, asserts = []string{DaemonUnit}, append(asserts, assertion{"AssertPathExists", false, false, permitPath, 1})
+		}
 		k.reply(map[string]dbus.Variant{
+			"BindsTo": dbus.MakeVariant(append([]string{}, bound...)), "Asserts": dbus.MakeVariant(asserts),
 			"LoadState": dbus.MakeVariant(u.load), "ActiveState": dbus.MakeVariant(u.active),
 			"SubState": dbus.MakeVariant("dead"), "UnitFileState": dbus.MakeVariant(u.file),
 			"DropInPaths": dbus.MakeVariant(append([]string{}, u.dropins...)), "Triggers": dbus.MakeVariant(append([]string{}, u.triggers...)),
@@ -201,6 +208,14 @@ func (f *fakeSystemd) properties(k call) {
 		return
 	}
 	k.reply(map[string]dbus.Variant{"LoadState": dbus.MakeVariant("not-found"), "ActiveState": dbus.MakeVariant("inactive")})
+}
+
+// assertion is an element of Asserts, a(sbbsi).
+type assertion struct {
+	Kind            string
+	Trigger, Negate bool
+	Parameter       string
+	State           int32
 }
 
 func jobPath(id uint32) dbus.ObjectPath {

@@ -84,9 +84,20 @@ func (l *link) file(ctx context.Context, unit string) (file, error) {
 
 // interlocked judges the properties of one unit. It's what is loaded that counts: NeedDaemonReload, which is also true after
 // edits that don't matter here, and when the drop-in is only gone from the disk, changes nothing until somebody reloads.
+//
+// The drop-in alone says little: another one after it may have emptied the list of assertions.
 func interlocked(props map[string]any) bool {
 	paths, _ := props["DropInPaths"].([]string)
-	return slices.ContainsFunc(paths, func(p string) bool { return strings.HasSuffix(p, DropIn) })
+	bound, _ := props["BindsTo"].([]string)
+	asserts, _ := props["Asserts"].([][]any)
+	return slices.ContainsFunc(paths, func(p string) bool { return strings.HasSuffix(p, DropIn) }) &&
+		slices.Contains(bound, DaemonUnit) && slices.ContainsFunc(asserts, assertsPermit)
+}
+
+// assertsPermit judges one of the Asserts of a unit (org.freedesktop.systemd1(5)): kind, whether one of several is enough, whether it
+// is negated, its argument, and how it ended last.
+func assertsPermit(a []any) bool {
+	return len(a) > 3 && a[0] == "AssertPathExists" && a[1] == false && a[2] == false && a[3] == permitPath
 }
 
 // read takes a new reading. Files are read again when systemd did so (fresh), and when a unit came to rest in another state

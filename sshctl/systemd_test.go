@@ -274,6 +274,16 @@ func TestReload(t *testing.T) {
 	w.until(func(s State) bool { return !s.Interlocked })
 	f.mu.Lock()
 	f.units[Service].dropins = dropins
+	f.mu.Unlock()
+	f.reloaded()
+	w.until(func(s State) bool { return s.Interlocked })
+	f.mu.Lock()
+	f.units[Service].emptied = true // AssertPathExists= in a drop-in after ours
+	f.mu.Unlock()
+	f.reloaded()
+	w.until(func(s State) bool { return !s.Interlocked })
+	f.mu.Lock()
+	f.units[Service].emptied = false
 	f.units[Socket].file = "enabled"
 	f.mu.Unlock()
 	f.reloaded()
