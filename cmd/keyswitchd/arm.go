@@ -89,6 +89,9 @@ func ask(in io.Reader, w io.Writer, cfg config.Config) error {
 		return usage("arm: this asks for a confirmation, and there is no terminal to ask on; --yes goes without")
 	}
 	fmt.Fprintf(w, "From now on SSH runs only while the key on %s is on.", cfg.Key.Line)
+	if len(cfg.Units) > 0 {
+		fmt.Fprintf(w, " So do %s.", strings.Join(cfg.Units, ", "))
+	}
 	if cfg.EndSessions {
 		fmt.Fprint(w, " If it is off now, SSH closes and the sessions over SSH end")
 		if os.Getenv("SSH_CONNECTION") != "" {
