@@ -54,7 +54,7 @@ func newOn() *cobra.Command {
 			return runOverride(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), keyswitch.Override{Mode: keyswitch.ForceOn, For: length})
 		},
 	}
-	cmd.Flags().DurationVar(&length, "for", defaultOn, "how long, `1m to 24h`")
+	cmd.Flags().DurationVar(&length, "for", defaultOn, "for how long: `TIME` from 1m to 24h")
 	return cmd
 }
 
