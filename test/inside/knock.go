@@ -29,15 +29,16 @@ type Knock struct {
 	Forbidden bool
 }
 
-// The wait after a connection that was granted: each costs sshd a process, so it grows while all are granted.
+// The rest after a connection that was granted: each costs sshd a process, so it grows while all are granted. It ends as soon as
+// nobody listens.
 const (
 	firstRest = 60 * time.Millisecond
-	lastRest  = 500 * time.Millisecond
+	lastRest  = 5 * time.Second
 )
 
-// watch is the second process: it tries to connect all the time and tells when it could. It ends when its standard
-// input does.
-func watch(out io.Writer) int {
+// watch is the second process: it tries to connect all the time, with a pause after each refusal, and tells when it could. It
+// ends when its standard input does.
+func watch(out io.Writer, pause time.Duration) int {
 	stop := make(chan struct{})
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
@@ -60,6 +61,7 @@ func watch(out io.Writer) int {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 99, 1)}}
 		return d.DialContext(context.Background(), "tcp", "127.0.0.1:22")
 	}
+	var listeners Listeners
 	rest := firstRest
 	for n := 0; ; n++ {
 		select {
@@ -74,7 +76,7 @@ func watch(out io.Writer) int {
 		k.End = Clock()
 		if err != nil {
 			rest = firstRest
-			time.Sleep(4 * time.Millisecond) // there is one processor for all
+			time.Sleep(pause)
 			continue
 		}
 		conn.(*net.TCPConn).SetLinger(0) // nothing is left of it in the kernel's lists
@@ -83,8 +85,13 @@ func watch(out io.Writer) int {
 		if err := tell.Encode(k); err != nil {
 			return 1
 		}
-		time.Sleep(rest)
-		rest = min(rest*3/2, lastRest)
+		for end := Clock() + rest; Clock() < end; {
+			if on, err := listeners.On(22); err == nil && !on {
+				break
+			}
+			time.Sleep(min(rest, 20*time.Millisecond))
+		}
+		rest = min(rest*2, lastRest)
 	}
 }
 

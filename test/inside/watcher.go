@@ -10,17 +10,27 @@ import (
 	"os/exec"
 	"slices"
 	"sync"
+	"time"
 )
 
-// roleVar names what a second process of the test binary is to do instead of testing.
-const roleVar = "INSIDE_ROLE"
+// roleVar names what a second process of the test binary is to do instead of testing, and pauseVar how long to wait after a
+// connection that was refused.
+const (
+	roleVar  = "INSIDE_ROLE"
+	pauseVar = "INSIDE_PAUSE"
+)
 
 // Role ends the process with the work of a second process, if it is one. It comes first in TestMain.
 func Role() {
 	switch os.Getenv(roleVar) {
 	case "":
 	case "watch":
-		os.Exit(watch(os.Stdout))
+		pause, err := time.ParseDuration(os.Getenv(pauseVar))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "inside:", err)
+			os.Exit(64)
+		}
+		os.Exit(watch(os.Stdout, pause))
 	default:
 		fmt.Fprintln(os.Stderr, "inside: no such role:", os.Getenv(roleVar))
 		os.Exit(64)
@@ -38,10 +48,11 @@ type Watcher struct {
 	err    error
 }
 
-// StartWatcher returns when the watcher watches. Stop it.
-func StartWatcher() (*Watcher, error) {
+// StartWatcher returns when the watcher watches. Stop it. It waits for pause after each connection that was refused: there is one
+// processor for all.
+func StartWatcher(pause time.Duration) (*Watcher, error) {
 	w := &Watcher{cmd: exec.Command("/proc/self/exe"), done: make(chan struct{})}
-	w.cmd.Env = append(os.Environ(), roleVar+"=watch")
+	w.cmd.Env = append(os.Environ(), roleVar+"=watch", pauseVar+"="+pause.String())
 	w.cmd.Stderr = os.Stderr
 	out, err := w.cmd.StdoutPipe()
 	if err != nil {
