@@ -125,7 +125,7 @@ func (f *fakeSystemd) normal(k call) {
 		unit := k.body[0].(string)
 		all := []member{{"/user.slice", 4712, "-bash"}}
 		if s, ok := f.sessions[strings.TrimSuffix(strings.TrimPrefix(unit, "session-"), ".scope")]; ok {
-			all = append(all, member{"/user.slice", 4711, s.title})
+			all = append(all, member{"/user.slice", 4711, `"` + s.title + `"`}) // quoted, as systemd does it
 		}
 		k.reply(all)
 	case managerIface + ".KillUnit":

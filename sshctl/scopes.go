@@ -17,7 +17,7 @@ import (
 type member struct {
 	Cgroup  string
 	PID     uint32
-	Command string // its command line or, if it has set one, its title
+	Command string // its command line or, if it has set one, its title, quoted as for a shell
 }
 
 // members asks systemd for the processes of a unit. The daemon can't look itself: other users' processes are hidden from it.
@@ -36,8 +36,8 @@ func (l *link) members(ctx context.Context, unit string) ([]member, error) {
 }
 
 // sshdTitle matches what sshd calls the process of root's that watches over a connection: "sshd: pi [priv]", and since OpenSSH 9.8
-// "sshd-session: pi [priv]". Before it has set a title it is the command itself.
-var sshdTitle = regexp.MustCompile(`^(/\S*/)?sshd(-session)?(:| |$)`)
+// "sshd-session: pi [priv]", as systemd quotes it. Before it has set a title it is the command itself.
+var sshdTitle = regexp.MustCompile(`^["']?(/\S*/)?sshd(-session)?(: | |$)`)
 
 // ledBySSHD reports whether the leader of a scope is an sshd. Who the leader is logind has from sshd, and the title is set by the
 // leader, which is root's. The executable itself would say the same; to see that one needs CAP_SYS_PTRACE.
