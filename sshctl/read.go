@@ -139,6 +139,10 @@ func (l *link) readOnce(ctx context.Context, old facts, fresh bool) (facts, erro
 		known, ok := old.files[unit]
 		u, loaded := units[unit]
 		moved := loaded && resting(u.ActiveState) && u.ActiveState != known.activeThen
+		if ok && !fresh && moved && !guarded(unit) && down(u.ActiveState) && u.ActiveState != "failed" {
+			// It was guarded when it came up, and is looked at again when it comes up next: closing needn't wait for it.
+			known.activeThen, moved = u.ActiveState, false
+		}
 		if ok && !fresh && !moved {
 			now.files[unit] = known
 			continue
