@@ -98,7 +98,17 @@ func (m Machine) plan(ctx context.Context, sd Systemd, units []string) (guards [
 		}
 		socket := strings.HasSuffix(unit, ".socket")
 		for _, by := range u.TriggeredBy {
-			if !socket && strings.HasSuffix(by, ".socket") && !slices.Contains(units, by) {
+			if socket || !strings.HasSuffix(by, ".socket") || slices.Contains(units, by) {
+				continue
+			}
+			listens, err := sd.Active(ctx, by)
+			if err == nil && !listens {
+				listens, err = sd.Enabled(ctx, by)
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+			if listens {
 				return nil, nil, refuse(unit, "%s starts it, and would go on listening; name %s instead, its service is guarded along", by, by)
 			}
 		}

@@ -246,6 +246,7 @@ func TestFurtherDoorsCanChange(t *testing.T) {
 	armWith(t, "e2e-door.service", "e2e-each.socket")
 	await(t, "closed", all(shut(), doors(false)))
 
+	must(t, "systemctl", "start", "e2e-one.socket")
 	for units, why := range map[string]string{
 		"nowhere.service":    "no such unit",
 		"e2e-one.service":    "e2e-one.socket starts it",
@@ -258,6 +259,7 @@ func TestFurtherDoorsCanChange(t *testing.T) {
 			t.Errorf("arming with %s: exit code %d: %s", units, code, out)
 		}
 	}
+	must(t, "systemctl", "stop", "e2e-one.socket")
 	if err := os.WriteFile("/etc/systemd/user/e2e-user.service", []byte("[Service]\nExecStart=/bin/true\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
