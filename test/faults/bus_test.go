@@ -67,10 +67,11 @@ var systemdFaults = section{Title: "systemd", Faults: []fault{
 		return run("systemd-run", "--quiet", "--no-block", "systemctl", "daemon-reexec")
 	}, keyTurnedOff), Effect: closes, Code: "key-off", LED: "dark"},
 	{Name: "`systemctl daemon-reload`", On: true, Do: command("systemctl daemon-reload"), Effect: stays, Code: "key-on", LED: "solid", Again: "opens"},
-	{Name: "`systemctl isolate multi-user.target`", On: true, Do: command("systemctl isolate multi-user.target"), Effect: closes, Code: "stopped-by-hand", LED: "dark",
-		Recover: byTurn, Note: "ssh.service is no part of any target: only the key starts it"},
-	{Name: "`systemctl isolate basic.target`", On: true, Do: func(s *site) error {
+	{Name: "`systemctl isolate multi-user.target`", On: true, Do: command("systemctl isolate multi-user.target"), Effect: stays, Code: "key-on", LED: "solid", Again: "opens"},
+	{Name: "`systemctl isolate multi-user.target` with the key off", Do: command("systemctl isolate multi-user.target"), Effect: never, Code: "key-off", LED: "dark",
+		Note: "ssh.service, which is part of it, is refused"},
+	{Name: "`systemctl isolate rescue.target`", On: true, Do: func(s *site) error {
 		s.later(func() error { return systemctl("isolate multi-user.target") })
-		return systemctl("isolate basic.target")
-	}, Effect: closes, Code: "not-running", LED: "dark", Recover: byTurn, Note: "keyswitchd is stopped with everything else"},
+		return systemctl("isolate rescue.target")
+	}, Effect: closes, Code: "not-running", LED: "dark", Recover: byItself, Note: "keyswitchd is stopped with everything else"},
 }}

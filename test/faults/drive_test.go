@@ -133,7 +133,7 @@ func (s *site) closes(f fault, r *row, struck time.Duration) error {
 	if err != nil {
 		return err
 	}
-	r.Closed, r.FromKey = at-struck, f.Off
+	r.Closed, r.FromKey = at-struck, f.Off && f.Watchdog == 0
 	if err := s.says(f.Code, f.LED); err != nil {
 		return err
 	}
@@ -169,7 +169,9 @@ func (s *site) reopens(f fault, r *row, struck time.Duration) error {
 	if err := s.says(f.Code, f.LED); err != nil {
 		return err
 	}
-	r.Said = "dark, then " + f.LED + ", `" + f.Code + "`"
+	if r.said(f.Code, f.LED); f.LED != "" {
+		r.Said = "dark, then " + r.Said
+	}
 	r.happened("SSH closes, and opens again by itself, as the key is on", f.Note)
 	if err := s.keyOff(f, r, false); err != nil {
 		return err

@@ -27,13 +27,15 @@ import (
 var (
 	rowsFlag = flag.String("rows", "", "only the rows whose names match; what is in docs/faults.md is not compared then")
 	update   = flag.Bool("update", false, "write docs/faults.md")
+	outFlag  = flag.String("out", "", "a file to which each row and each machine's figures are added as JSON")
 )
 
 // machines are the virtual Pis, and what goes wrong in each.
 var machines = [][]section{
 	{daemonFaults, lineFaults, secondFaults},
-	{sshFaults, sessionFaults, busFaults},
-	{frozenFaults, systemdFaults, machineFaults, clockFaults},
+	{sshFaults, sessionFaults, clockFaults},
+	{busFaults, systemdFaults},
+	{frozenFaults, machineFaults},
 }
 
 func kill(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
@@ -71,6 +73,7 @@ func TestFaults(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		rows = append(rows, r)
+		addJSON(t, report{Row: &r})
 		t.Logf("%5.1f s  %s: %s: %s [%s]", r.Took.Seconds(), r.closed(), r.Name, r.Happened, r.Said)
 		if r.Err != "" {
 			t.Errorf("%s: %s", r.Name, r.Err)
@@ -84,6 +87,7 @@ func TestFaults(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				figures = append(figures, f)
+				addJSON(t, report{Reach: &f})
 				t.Logf("machine %d: bare %v, key off %v, killed %v", n, median(f.Bare), median(f.KeyOff), median(f.Killed))
 				return err
 			})
@@ -113,6 +117,24 @@ func TestFaults(t *testing.T) {
 	all.Wait()
 	if *rowsFlag == "" && !t.Failed() {
 		compare(t, document(inOrder(rows), figures))
+	}
+}
+
+// addJSON adds a line to the file of -out.
+func addJSON(t *testing.T, r report) {
+	if *outFlag == "" {
+		return
+	}
+	line, err := json.Marshal(r)
+	if err == nil {
+		var f *os.File
+		if f, err = os.OpenFile(*outFlag, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err == nil {
+			_, err = f.Write(append(line, '\n'))
+			err = errors.Join(err, f.Close())
+		}
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -81,6 +81,9 @@ func breakMachine(number, rows string, out, log io.Writer) (err error) {
 		_, stopErr := s.watcher.Stop()
 		err = errors.Join(err, stopErr)
 	}()
+	if err := run("cp", "/usr/sbin/keyswitchd", ownCopy); err != nil {
+		return err
+	}
 	tell := json.NewEncoder(out)
 	bare, err := s.bareStops(6)
 	if err != nil {

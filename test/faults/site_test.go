@@ -188,12 +188,15 @@ func (s *site) dropIn(unit, content string) error {
 	return systemctl("daemon-reload")
 }
 
+// ownCopy is keyswitchd, for asking when the other one is gone.
+const ownCopy = "/root/keyswitchd"
+
 // told is what `keyswitchd status --json` prints.
 func told() (status.Status, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var out, complaint bytes.Buffer
-	cmd := exec.CommandContext(ctx, "/usr/sbin/keyswitchd", "status", "--json")
+	cmd := exec.CommandContext(ctx, ownCopy, "status", "--json")
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	err := cmd.Run()
 	var s status.Status
