@@ -8,13 +8,14 @@ BUILD    = build
 
 export CGO_ENABLED = 0
 
-.PHONY: help build all install simulate test test-fast test-qemu test-sshds test-pi pi packages bench shell lint clean
+.PHONY: help build all install simulate test test-fast test-qemu test-sshds test-pi test-faults pi packages bench shell lint clean
 
 help:
 	@echo "make simulate   try it here: a key in the terminal, a real sshd on 127.0.0.1"
 	@echo "make test       every test, the virtual Pi's included (needs root or sudo)"
 	@echo "make test-fast  the tests that need nothing but Go and sshd"
 	@echo "make test-sshds TREES=20000 SEED=7   more random configurations for the OpenSSH of three Debian releases"
+	@echo "make test-faults UPDATE=1   everything that can go wrong does; writes docs/faults.md"
 	@echo "make build      build/keyswitchd for this machine;  make all: arm64, arm (Zero), amd64"
 	@echo "make install    DESTDIR=... puts everything in place; changes nothing for SSH (that is keyswitchd arm)"
 	@echo "make shell      a virtual Pi on this terminal, with keyswitchd installed"
@@ -118,6 +119,11 @@ test-pi: $(VIRTUALPI) image
 	KEYSWITCHD_IMAGE=$(IMAGE) $(PI_TEST) -tags virtualpi ./test/virtualpi/... ./test/power/...
 	$(PI_TEST) -tags inside -exec '$(VIRTUALPI) exec' ./test/virtualpi/smoke
 	$(PI_TEST) -tags e2e -exec '$(VIRTUALPI) exec -install $(IMAGE)' ./test/e2e ./sshctl/e2e
+
+# Everything that can go wrong does, beside docs/faults.md, which says what becomes of SSH then; UPDATE=1 writes it anew.
+test-faults: $(VIRTUALPI) image
+	@test/packages.sh e2fsprogs
+	KEYSWITCHD_IMAGE=$(IMAGE) $(PI_TEST) -tags virtualpi ./test/faults $(if $(UPDATE),-args -update)
 
 # Beside bare systemctl, in one virtual Pi. It wants a quiet machine; compare ratios.
 bench: $(VIRTUALPI) image all
