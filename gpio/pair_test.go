@@ -25,7 +25,7 @@ func TestPair(t *testing.T) {
 			{0, "c c", "-", 25}, {25, "c c", "-", 50}, {50, "c c", "-", 200}, {199, "c c", "-", 200}, {200, "c c", "both-closed", 0},
 		},
 		"bad: both open at boot is off, then a fault": {
-			{0, "o o", "-", 10}, {10, "o o", "-", 20}, {20, "o o", "off", 50}, {50, "o o", "off", 200}, {200, "o o", "both-open", 0},
+			{0, "o o", "-", 10}, {10, "o o", "-", 20}, {20, "o o", "off", 45}, {50, "o o", "off", 200}, {200, "o o", "both-open", 0},
 		},
 		"bad: the key's line shorted while off": append(settledOff[:3:3],
 			both{100, "c! c", "off", 125}, both{125, "c c", "off", 150}, both{150, "c c", "off", 300}, both{300, "c c", "both-closed", 0}),
@@ -34,12 +34,12 @@ func TestPair(t *testing.T) {
 		"bad: the second line shorted while on": append(settledOn[:3:3],
 			both{100, "c c!", "on", 125}, both{125, "c c", "on", 150}, both{150, "c c", "on", 300}, both{300, "c c", "both-closed", 0}),
 		"bad: the key's wire cut while on closes as a turn does": append(settledOn[:3:3],
-			both{100, "o! o", "on", 110}, both{110, "o o", "on", 120}, both{120, "o o", "off", 150},
+			both{100, "o! o", "on", 110}, both{110, "o o", "on", 120}, both{120, "o o", "off", 145},
 			both{150, "o o", "off", 300}, both{300, "o o", "both-open", 0}),
 		"bad: mended with the key on stays closed until off": {
 			{0, "c c", "-", 25}, {25, "c c", "-", 50}, {50, "c c", "-", 200}, {200, "c c", "both-closed", 0},
 			{300, "c o!", "both-closed", 325}, {325, "c o", "both-closed", 350}, {350, "c o", "both-closed", 0},
-			{1000, "o! o", "both-closed", 1010}, {1010, "o o", "both-closed", 1020}, {1020, "o o", "both-closed", 1050},
+			{1000, "o! o", "both-closed", 1010}, {1010, "o o", "both-closed", 1020}, {1020, "o o", "both-closed", 1045},
 			{1050, "o o", "both-open", 0}, // it is what it is now
 			{1100, "o c!", "both-open", 1110}, {1110, "o c", "both-open", 1120}, {1120, "o c", "off", 0},
 			{2000, "c! o!", "off", 2025}, {2025, "c o", "off", 2050}, {2050, "c o", "on", 0},
@@ -64,7 +64,7 @@ func TestPair(t *testing.T) {
 			both{100, "o o!", "off", 125}, both{150, "c! o", "off", 175}, both{160, "o! o", "off", 170}, both{170, "c! o", "off", 195},
 			both{195, "c o", "off", 220}, both{220, "c o", "on", 0}),
 		"a turn off, with a gap": append(settledOn[:3:3],
-			both{100, "o! o", "on", 110}, both{110, "o o", "on", 120}, both{120, "o o", "off", 150},
+			both{100, "o! o", "on", 110}, both{110, "o o", "on", 120}, both{120, "o o", "off", 145},
 			both{150, "o o", "off", 300}, both{180, "o c!", "off", 190}, both{190, "o c", "off", 200}, both{200, "o c", "off", 0}),
 		"closing waits for no second contact, even if it chatters": append(settledOn[:3:3],
 			both{100, "o! c!", "on", 110}, both{110, "o o!", "on", 120}, both{120, "o c!", "off", 130}),

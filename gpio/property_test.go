@@ -1,137 +1,11 @@
 package gpio
 
 import (
-	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 )
-
-// world is two contacts whose whole life is known, and the lines that tell of them as the kernel does: levels now, and the edges
-// since the look before, of which it keeps the last 16 for each line of a request.
-type world struct {
-	moves   [2]waveform // by Contact; both begin open
-	queue   int         // edges that are kept
-	seen    time.Duration
-	dropped time.Duration // when edges were dropped for the last time
-	looked  bool
-}
-
-// drawWorld makes turns, bounce, spikes, chatter in step with any look, and contacts that move together or apart.
-func drawWorld(t *rapid.T, contacts int) *world {
-	w := &world{queue: contacts * queued}
-	if contacts > 1 && rapid.Bool().Draw(t, "second begins closed") {
-		w.moves[SecondContact] = waveform{0}
-	}
-	now := time.Duration(0)
-	for range rapid.IntRange(1, 12).Draw(t, "spells") {
-		now += us(t, "pause", 1, 700_000)
-		n, every := 1, time.Duration(0)
-		switch rapid.IntRange(0, 3).Draw(t, "kind") {
-		case 0: // a clean move
-		case 1: // bounce
-			n, every = rapid.IntRange(1, 12).Draw(t, "bounces"), us(t, "bounce", 1, 5000)
-		case 2: // chatter
-			every = us(t, "chatter", 100, 30_000)
-			n = rapid.IntRange(1, int(min(2600*time.Millisecond/every, 400))).Draw(t, "edges")
-		case 3: // a wobble
-			n, every = rapid.IntRange(1, 6).Draw(t, "wobbles"), us(t, "wobble", 1000, 120_000)
-		}
-		which := 0
-		if contacts > 1 {
-			which = rapid.IntRange(0, 2).Draw(t, "contact")
-		}
-		for i := range n {
-			if i > 0 {
-				now += every
-			}
-			for c := range contacts {
-				if which == c || which == 2 {
-					w.moves[c] = append(w.moves[c], now)
-				}
-			}
-		}
-	}
-	return w
-}
-
-func us(t *rapid.T, label string, least, most int) time.Duration {
-	return time.Duration(rapid.IntRange(least, most).Draw(t, label)) * time.Microsecond
-}
-
-// look is what the lines tell at now.
-func (w *world) look(now time.Duration) (samples [2]Sample) {
-	var edges []time.Duration // of both lines since the look before
-	for c := range w.moves {
-		samples[c].Active = w.moves[c].closed(now)
-		if w.looked {
-			edges = append(edges, w.moves[c][w.moves[c].until(w.seen):w.moves[c].until(now)]...)
-		}
-	}
-	if len(edges) > w.queue {
-		w.dropped = now
-		slices.Sort(edges)
-		edges = edges[len(edges)-w.queue:]
-	}
-	for c := range w.moves {
-		if n := w.moves[c].until(now); len(edges) > 0 && n > 0 && w.moves[c][n-1] >= slices.Min(edges) && w.moves[c][n-1] > w.seen {
-			samples[c].Edges, samples[c].Age = true, now-w.moves[c][n-1]
-		}
-	}
-	w.seen, w.looked = now, true
-	return samples
-}
-
-// next is when a contact moves after now, or an hour later.
-func (w *world) next(now time.Duration) time.Duration {
-	next := now + time.Hour
-	for _, m := range w.moves {
-		if n := m.until(now); n < len(m) {
-			next = min(next, m[n])
-		}
-	}
-	return next
-}
-
-func (w *world) end() time.Duration {
-	end := time.Duration(0)
-	for _, m := range w.moves {
-		if len(m) > 0 {
-			end = max(end, m[len(m)-1])
-		}
-	}
-	return end + 3*time.Second
-}
-
-// still is for how long nothing has moved at now, of the first contacts.
-func (w *world) still(now time.Duration, contacts int) time.Duration {
-	least := now
-	for _, m := range w.moves[:contacts] {
-		least = min(least, m.stable(now))
-	}
-	return least
-}
-
-// drawLook is when the next look is: at any time, be it when it was asked for, at an edge, too early or much too late.
-func drawLook(t *rapid.T, w *world, now, asked time.Duration) time.Duration {
-	if asked == 0 {
-		asked = w.next(now)
-	}
-	next := asked
-	switch rapid.IntRange(0, 7).Draw(t, "wake-up") {
-	case 0, 1, 2: // as asked for
-	case 3: // at the next edge
-		next = w.next(now)
-	case 4: // late
-		next += us(t, "late", 1, 100_000)
-	case 5: // frozen, suspended
-		next += us(t, "frozen", 1, 4_000_000)
-	default: // for no reason
-		next = now + us(t, "wake-up after", 1, 60_000)
-	}
-	return min(max(next, now+1), now+time.Minute)
-}
 
 // window is a run of looks between which nothing moved in truth, none too far from the one before.
 type window struct {
@@ -304,6 +178,52 @@ func TestPairIsInTime(t *testing.T) {
 			switch {
 			case s[KeyContact].Edges || s[SecondContact].Edges:
 				next = now + cfg.pace(now, v, s[KeyContact].Edges)
+			case v.Next != 0:
+				next = min(next, v.Next)
+			}
+			now = max(next, now+1)
+			if latest > 0 && rapid.Bool().Draw(t, "late") {
+				now += us(t, "by", 0, int(latest/time.Microsecond))
+			}
+		}
+	})
+}
+
+// The same of one contact; and a contact that doesn't settle is told in time.
+func TestDebouncerIsInTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		on, off := us(t, "on", 1000, 150_000), us(t, "off", 1000, 150_000)
+		cfg := KeyConfig{DebounceOn: on, DebounceOff: off}
+		latest := us(t, "latest", 0, int(min(on, off)/time.Microsecond/4))
+		w := drawWorld(t, 1)
+		d := NewDebouncer(on, off)
+		now := us(t, "begin", 1, 1000)
+		unsettled, asked := now, time.Duration(0) // since when the Debouncer has been asking for looks
+		for begun, end := now, w.end(); now < end; {
+			s := w.look(now)[KeyContact]
+			v := d.Sample(now, s)
+			length, level := off, Off
+			if s.Active {
+				length, level = on, On
+			}
+			slack := 4 * latest
+			if length < 2*minPace {
+				slack += 2 * minPace
+			}
+			if still := min(w.still(now, 1), now-begun); still > length+slack && (!v.Known || v.Position != level) {
+				t.Fatalf("at %v: %v for %v, but %+v", now, level, still, v)
+			}
+			if v.Next == 0 || asked == 0 {
+				unsettled = now
+			}
+			asked = v.Next
+			if now-unsettled > ChatterLimit+on+off+2*maxPace+4*latest && v.Position != Fault {
+				t.Fatalf("at %v: not settled for %v, but %+v", now, now-unsettled, v)
+			}
+			next := w.next(now)
+			switch {
+			case s.Edges:
+				next = now + cfg.pace(now, v, true)
 			case v.Next != 0:
 				next = min(next, v.Next)
 			}

@@ -80,17 +80,19 @@ func (s *settler) restart(now time.Duration, l levels, edges bool, age time.Dura
 }
 
 // next is when the running window wants its next look: one between the first and the end, one at the end, and after
-// that, if looks came late and are too few, half a window later. 0: not before an edge.
+// that, if looks came late and are too few, half a window later. It is never further away than half a window, or a look that
+// is a little late would be too late. 0: not before an edge.
 func (s *settler) next() time.Duration {
-	end := s.began + s.windows[s.levels]
+	window := s.windows[s.levels]
+	end := s.began + window
 	switch {
 	case !s.settling:
 		return 0
 	case s.last >= end:
-		return s.last + s.windows[s.levels]/2
+		return s.last + window/2
 	case s.samples < minSamples-1:
 		return s.last + (end-s.last)/2
 	default:
-		return end
+		return min(end, s.last+(window+1)/2)
 	}
 }
