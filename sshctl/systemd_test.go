@@ -1,12 +1,10 @@
 package sshctl
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -361,23 +359,6 @@ func TestStopNeverSaysClosedWhileOpen(t *testing.T) {
 	err := s.Stop(t.Context())
 	if e, ok := errors.AsType[*JobError](err); !ok || e.Job != "stop" || e.Result != "canceled" {
 		t.Fatalf("got %v", err)
-	}
-}
-
-func TestCallerGivesUp(t *testing.T) {
-	f, s, _ := opened(t)
-	f.intercept(func(k call) bool {
-		return k.method == managerIface+".StartUnit" || k.method == managerIface+".StopUnit"
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if err := s.Start(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Start: %v", err)
-	}
-	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if err := s.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Stop: %v", err)
 	}
 }
 
