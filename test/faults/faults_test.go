@@ -35,7 +35,7 @@ var machines = [][]section{
 	{daemonFaults, lineFaults, secondFaults},
 	{sshFaults, sessionFaults, clockFaults},
 	{busFaults, systemdFaults},
-	{frozenFaults, machineFaults},
+	{frozenFaults, chatterFaults, machineFaults},
 }
 
 func kill(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
