@@ -256,8 +256,10 @@ func TestStoppedByHand(t *testing.T) {
 		b.becomes(closing) // systemd may or may not be seen on the way
 		b.becomes(shut)
 		b.want("left alone, and the LED is true", true, gpio.Dark, "grant", "ready", "start")
+		b.told("stopped", "key-turned", "opened", "closed-by-others stopped-by-hand", "closed stopped-by-hand")
 		b.becomes(open)
 		b.want("started by hand, as the key allows", true, gpio.Solid)
+		b.told("nobody has turned the key", "opened key-on")
 		b.becomes(shut)
 		b.key(keyOff)
 		b.key(keyOn)
@@ -273,6 +275,7 @@ func TestEndsByItself(t *testing.T) {
 		time.Sleep(firstRetry)
 		synctest.Wait()
 		b.want("open again", true, gpio.Solid, "start")
+		b.told("its end and its start", "key-turned", "opened", "closed-by-others", "closed", "opened key-on")
 	})
 }
 

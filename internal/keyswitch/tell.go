@@ -58,6 +58,8 @@ func (l *loop) tellDecision(d, was Decision) {
 		kind = l.cause.kind
 	} else if d.Kind == Waiting || d.Kind == StartFailed || d.Kind == Refused {
 		return // nothing is decided yet; or each try had its entry
+	} else if kind == record.KeyTurned && d.Permit && was.Permit {
+		return // nobody turned it: somebody else, or the next try, opened SSH again, which is an entry of its own
 	}
 	text := d.Reason
 	if l.cause.text != "" {
