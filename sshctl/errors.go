@@ -67,7 +67,7 @@ func explain(doing, unit string, err error) error {
 			hint = fmt.Sprintf("; user %s may not: %s does not name it or polkit is not running; type: keyswitchd arm", whoami(), OthersPolkitRule)
 		}
 	case "org.freedesktop.systemd1.UnitMasked":
-		hint = "; type: systemctl unmask " + unit
+		hint = "; type: systemctl unmask " + maskedUnit(err, unit)
 	case "org.freedesktop.systemd1.NoSuchUnit":
 		switch {
 		case guarded(unit):
@@ -81,6 +81,16 @@ func explain(doing, unit string, err error) error {
 		hint = "; type: systemd-analyze verify " + unit
 	}
 	return fmt.Errorf("sshctl: %s %s: %w%s", doing, unit, err, hint)
+}
+
+// maskedUnit is the unit that the error names: it may be polkit's, which was to be asked.
+func maskedUnit(err error, unit string) string {
+	if _, rest, ok := strings.Cut(err.Error(), "Unit "); ok {
+		if named, _, ok := strings.Cut(rest, " is masked"); ok {
+			return named
+		}
+	}
+	return unit
 }
 
 // whoami names the user of this process for an error text.

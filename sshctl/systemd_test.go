@@ -231,6 +231,7 @@ func TestRefusals(t *testing.T) {
 		{"polkit", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", "Interactive authentication required.", PolkitRule},
 		{"no polkit", "org.freedesktop.DBus.Error.AccessDenied", "Permission denied", PolkitRule},
 		{"masked", "org.freedesktop.systemd1.UnitMasked", "Unit ssh.service is masked.", "systemctl unmask ssh.service"},
+		{"polkit masked", "org.freedesktop.systemd1.UnitMasked", "Unit polkit.service is masked.", "systemctl unmask polkit.service"},
 		{"not installed", "org.freedesktop.systemd1.NoSuchUnit", "Unit ssh.service not found.", "apt install openssh-server"},
 		{"bad unit", "org.freedesktop.systemd1.BadUnitSetting", "bad setting", "systemd-analyze verify ssh.service"},
 	}
