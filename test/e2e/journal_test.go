@@ -261,3 +261,25 @@ func awaitKinds(t *testing.T, since string, want ...string) {
 		return nil
 	})
 }
+
+// A configuration that is wrong is the first and last thing the daemon says; it is found under its unit all the same.
+func TestJournalOfABadConfiguration(t *testing.T) {
+	begin(t)
+	since := fromNow(t)
+	configure(t, "nonsense = 1\n", "")
+	if out, code := run(t, "systemctl", "restart", "keyswitchd"); code == 0 {
+		t.Errorf("it starts: %s", out)
+	}
+	await(t, "the reason", func() error {
+		var kinds []string
+		for _, e := range daemonEntries(t, since) {
+			if e.text("KEYSWITCHD_KIND") != "" { // led-off, which systemd runs afterwards, has none
+				kinds = append(kinds, e.text("KEYSWITCHD_KIND")+" "+e.text("PRIORITY"))
+			}
+		}
+		if want := []string{"not-started 3"}; !slices.Equal(kinds, want) {
+			return fmt.Errorf("the journal has %q, want %q", kinds, want)
+		}
+		return nil
+	})
+}
