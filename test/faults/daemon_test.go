@@ -102,8 +102,8 @@ var daemonFaults = section{Title: "The daemon", Faults: []fault{
 		s.later(func() error { return systemctl("set-property --runtime keyswitchd.service TasksMax=infinity") })
 		return systemctl("set-property --runtime keyswitchd.service TasksMax=1")
 	}, Effect: stays, Code: "key-on", LED: "solid"},
-	{Name: "the machine too busy: eight processes that never wait", On: true, Do: func(s *site) error {
-		for range 8 {
+	{Name: "the machine too busy: four processes that never wait", On: true, Do: func(s *site) error {
+		for range 4 {
 			hog := exec.Command("bash", "-c", "while :; do :; done")
 			if err := hog.Start(); err != nil {
 				return err
