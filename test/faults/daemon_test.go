@@ -140,14 +140,9 @@ var daemonFaults = section{Title: "The daemon", Faults: []fault{
 		if err := os.Rename("/run/keyswitchd", "/run/keyswitchd.away"); err != nil {
 			return err
 		}
-		s.later(func() error {
-			if err := os.RemoveAll("/run/keyswitchd"); err != nil {
-				return err
-			}
-			return os.Rename("/run/keyswitchd.away", "/run/keyswitchd")
-		})
+		s.later(func() error { return os.RemoveAll("/run/keyswitchd.away") })
 		return os.Mkdir("/run/keyswitchd", 0o755)
-	}, Effect: stays, Code: "key-on", LED: "solid", Again: "permit-failed fast-blink"},
+	}, Effect: stays, Code: "key-on", LED: "solid", Again: "opens", Note: "keyswitchd can't revoke its permit and ends; it comes back, and systemd makes the folder anew"},
 	{Name: "a permit made by root's hand, then `systemctl start ssh`", Do: func(s *site) error {
 		s.later(func() error { return os.RemoveAll(inside.PermitFile) })
 		if err := os.WriteFile(inside.PermitFile, nil, 0o644); err != nil {
