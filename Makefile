@@ -8,13 +8,14 @@ BUILD    = build
 
 export CGO_ENABLED = 0
 
-.PHONY: help build all install simulate test test-fast test-qemu test-sshds test-pi pi packages bench shell lint clean
+.PHONY: help build all install simulate test test-fast test-qemu test-sshds test-pi test-faults pi packages bench shell lint clean
 
 help:
 	@echo "make simulate   try it here: a key in the terminal, a real sshd on 127.0.0.1"
 	@echo "make test       every test, the virtual Pi's included (needs root or sudo)"
 	@echo "make test-fast  the tests that need nothing but Go and sshd"
 	@echo "make test-sshds TREES=20000 SEED=7   more random configurations for the OpenSSH of three Debian releases"
+	@echo "make test-faults UPDATE=1   everything that can go wrong does; writes docs/faults.md"
 	@echo "make build      build/keyswitchd for this machine;  make all: arm64, arm (Zero), amd64"
 	@echo "make deb        packages for arm64, armhf (Zero) and amd64 in build/packages"
 	@echo "make install    DESTDIR=... puts everything in place; changes nothing for SSH (that is keyswitchd arm)"
@@ -35,8 +36,8 @@ all:
 
 install: build
 	install -D -m 0755 $(BUILD)/keyswitchd $(DESTDIR)$(PREFIX)/sbin/keyswitchd
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/keyswitchd.service deploy/keyswitchd-end-sessions.service
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/keyswitchd/interlock deploy/interlock/ssh.service.conf deploy/interlock/ssh.socket.conf deploy/interlock/ssh@.service.conf
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system deploy/keyswitchd.service deploy/keyswitchd-end-sessions.service deploy/keyswitchd-warn@.service
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/keyswitchd/interlock deploy/interlock/*.conf
 	install -D -m 0644 deploy/50-keyswitchd.rules $(DESTDIR)$(PREFIX)/share/polkit-1/rules.d/50-keyswitchd.rules
 	install -D -m 0644 deploy/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/keyswitchd.conf
 	install -D -m 0644 deploy/60-keyswitchd.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-keyswitchd.rules
@@ -49,11 +50,13 @@ install: build
 	@$(BUILD)/here/keyswitchd completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/keyswitchd
 	@$(BUILD)/here/keyswitchd completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_keyswitchd
 	@$(BUILD)/here/keyswitchd completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/keyswitchd.fish
+	install -D -m 0644 deploy/org.keyswitchd1.policy $(DESTDIR)$(PREFIX)/share/polkit-1/actions/org.keyswitchd1.policy
+	install -D -m 0644 deploy/keyswitchd.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/keyswitchd.catalog
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/keyswitchd README.md CHANGELOG.md internal/config/reference.toml
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/keyswitchd/docs docs/*.md docs/*.svg
 	@test -e $(DESTDIR)/etc/keyswitchd/keyswitchd.toml || install -D -m 0644 internal/config/reference.toml $(DESTDIR)/etc/keyswitchd/keyswitchd.toml
 	@if [ -z "$(DESTDIR)" ]; then \
-		systemd-sysusers; systemctl daemon-reload; \
+		systemd-sysusers; systemctl daemon-reload; journalctl --update-catalog; \
 		udevadm control --reload && udevadm trigger --subsystem-match=gpio --subsystem-match=leds --action=add; \
 		busctl call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus ReloadConfig >/dev/null; \
 		echo "Installed. SSH is as it was. Next: edit /etc/keyswitchd/keyswitchd.toml, then keyswitchd arm."; \
@@ -145,6 +148,11 @@ test-pi: $(VIRTUALPI) image
 	KEYSWITCHD_IMAGE=$(IMAGE) $(PI_TEST) -tags virtualpi ./test/virtualpi/... ./test/power/...
 	$(PI_TEST) -tags inside -exec '$(VIRTUALPI) exec' ./test/virtualpi/smoke
 	$(PI_TEST) -tags e2e -exec '$(VIRTUALPI) exec -install $(IMAGE)' ./test/e2e ./sshctl/e2e
+
+# Everything that can go wrong does, beside docs/faults.md, which says what becomes of SSH then; UPDATE=1 writes it anew.
+test-faults: $(VIRTUALPI) image
+	@test/packages.sh e2fsprogs
+	KEYSWITCHD_IMAGE=$(IMAGE) $(PI_TEST) -tags virtualpi ./test/faults $(if $(UPDATE),-args -update)
 
 # Beside bare systemctl, in one virtual Pi. It wants a quiet machine; compare ratios.
 bench: $(VIRTUALPI) image all

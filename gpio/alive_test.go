@@ -24,7 +24,7 @@ func (b *stuckBoard) OpenKey(cfg KeyConfig) (Input, error) {
 	return stuckInput{in, b}, err
 }
 
-func (in stuckInput) Sample() (Sample, error) {
+func (in stuckInput) Sample() (key, second Sample, err error) {
 	if in.b.stuck != nil {
 		<-in.b.stuck
 	}

@@ -71,7 +71,7 @@ func TestDebouncer(t *testing.T) {
 			{2099, "closed edges", "off", 2124},
 			{2100, "open edges", "fault", 2110},
 			{2110, "closed edges", "fault", 2135},
-			{2130, "closed", "fault", 2160},
+			{2130, "closed", "fault", 2155},
 			{2160, "closed", "on", 0},
 		},
 		"bad: interference while on stays on for 2 s only": {
@@ -99,7 +99,7 @@ func TestDebouncer(t *testing.T) {
 			{100, "closed edges", "off", 125},
 			{105, "open edges", "off", 115},
 			{110, "closed edges", "off", 135},
-			{120, "closed", "off", 160},
+			{120, "closed", "off", 145},
 			{160, "closed", "on", 0},
 		},
 		"the window begins with the last edge": {
@@ -124,7 +124,7 @@ func TestDebouncer(t *testing.T) {
 			{25, "closed", "-", 50},
 			{50, "closed", "on", 0},
 			{100, "open edges", "on", 110},
-			{105, "open", "on", 120},
+			{105, "open", "on", 115},
 			{120, "open", "off", 0},
 		},
 		"a spike leaves the position alone": {

@@ -17,9 +17,14 @@ import (
 
 // Figures of the kernel's edge queue.
 const (
-	eventSize = 48 // struct gpio_v2_line_event, on 32 and 64 bits; its times are CLOCK_MONOTONIC
-	queued    = 16 // edges that it keeps for a line
+	eventSize   = 48 // struct gpio_v2_line_event, on 32 and 64 bits
+	eventTime   = 0  // its timestamp_ns, of CLOCK_MONOTONIC
+	eventOffset = 12 // its offset, which says whose edge it is
+	queued      = 16 // edges that it keeps for each line of a request
 )
+
+// noSecond is the offset of no line.
+const noSecond = -1
 
 // edges waits for the edges of a requested line, without taking part in each.
 //
@@ -113,28 +118,46 @@ func (e *edges) sleep() error {
 	return errors.Join(os.NewSyscallError("epoll", failed), err)
 }
 
-// take empties the kernel's queue. It says if there was anything in it, and how long ago the last edge was.
-func (e *edges) take() (moved bool, age time.Duration, err error) {
-	var events [queued * eventSize]byte
-	n, err := unix.Read(e.line, events[:])
+// edge is what is known of the edges of one line since the last look.
+type edge struct {
+	moved bool
+	age   time.Duration // of the last one
+}
+
+// take empties the kernel's queue of the key's line and of the one whose offset on the chip is second (noSecond: there is
+// none). When the queue was full, the kernel has dropped the oldest edges, whosever they were.
+func (e *edges) take(second int) (key, other edge, err error) {
+	var events [2 * queued * eventSize]byte
+	buf := events[:queued*eventSize]
+	if second != noSecond {
+		buf = events[:]
+	}
+	n, err := unix.Read(e.line, buf)
 	for err == unix.EINTR {
-		n, err = unix.Read(e.line, events[:])
+		n, err = unix.Read(e.line, buf)
 	}
 	switch {
 	case err == unix.EAGAIN:
-		return false, 0, nil
+		return edge{}, edge{}, nil
 	case err != nil:
-		return false, 0, os.NewSyscallError("read", err)
+		return edge{}, edge{}, os.NewSyscallError("read", err)
 	case n < eventSize:
-		return false, 0, fmt.Errorf("read: %w", io.ErrUnexpectedEOF)
+		return edge{}, edge{}, fmt.Errorf("read: %w", io.ErrUnexpectedEOF)
 	}
-	// What the queue got meanwhile is for the next time. The time of an edge is the first field of its event.
-	last := events[n-eventSize:]
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		return false, 0, os.NewSyscallError("clock_gettime", err)
+	// What the queue got meanwhile is for the next time.
+	var clock unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &clock); err != nil {
+		return edge{}, edge{}, os.NewSyscallError("clock_gettime", err)
 	}
-	return true, time.Duration(now.Nano() - int64(binary.NativeEndian.Uint64(last))), nil
+	for event := buf[:n]; len(event) >= eventSize; event = event[eventSize:] {
+		at := int64(binary.NativeEndian.Uint64(event[eventTime:]))
+		of := &key
+		if int(binary.NativeEndian.Uint32(event[eventOffset:])) == second {
+			of = &other
+		}
+		*of = edge{moved: true, age: time.Duration(clock.Nano() - at)}
+	}
+	return key, other, nil
 }
 
 // close ends the watching; the line itself is the LineSet's to close.

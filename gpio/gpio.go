@@ -1,7 +1,7 @@
-// Package gpio reads the contact of a key switch and drives a status LED.
+// Package gpio reads the contacts of a key switch and drives a status LED.
 //
-// A [Key] turns the level of one input line into a debounced [Position]; an [LED] turns a [Pattern] into one
-// output. Both run on a [Board]: [Linux] is the machine's own GPIO character device, through periph's gpioioctl
+// A [Key] turns the level of one input line, or of two with opposite contacts, into a debounced [Position]; an [LED] turns a
+// [Pattern] into one output. Both run on a [Board]: [Linux] is the machine's own GPIO character device, through periph's gpioioctl
 // line sets and nothing else of periph; [Simulated] is the same without hardware.
 //
 // The package refuses to guess. A line that can't be opened, read or believed is [Fault], never a level: with an
@@ -22,7 +22,7 @@ type Position uint8
 const (
 	Off   Position = iota // contact open, stable for the whole debounce window
 	On                    // contact closed, stable for the whole debounce window
-	Fault                 // the line can't be opened, read or believed: counts as off
+	Fault                 // a line can't be opened, read or believed, or the contacts contradict: counts as off
 )
 
 // String returns "off", "on" or "fault".
@@ -128,30 +128,30 @@ type LEDConfig struct {
 
 // Board opens lines. Its methods may be called from several goroutines at once.
 type Board interface {
-	// OpenKey requests the line of the key with its bias and with edge detection. The error says what to do;
-	// it names the consumer if the line is taken.
+	// OpenKey requests the line of the key, and the second one if there is one, in one request with their bias and with edge
+	// detection. The error says what to do; it names the line, and the consumer if the line is taken.
 	OpenKey(KeyConfig) (Input, error)
 	// OpenLED requests the output and drives it dark.
 	OpenLED(LEDConfig) (Output, error)
 }
 
-// Sample is one look at an input line.
+// Sample is one look at a contact.
 type Sample struct {
 	Active bool          // the contact is closed now
 	Edges  bool          // there were edges since the look before, whatever the level is now
 	Age    time.Duration // how long ago the last of the Edges was
 }
 
-// Input is an open input line. One goroutine uses it.
+// Input is an open input line, or two that are one request. One goroutine uses it.
 type Input interface {
-	// Sample forgets the edges queued until now, then reads the level. An edge between the two is kept for later.
-	// An error means that the line is lost: close it and open it again.
-	Sample() (Sample, error)
-	// Wait returns nil when an edge came since the last Sample, when the line is lost (Sample says so), or after timeout
+	// Sample forgets the edges queued until now, then reads all levels at once. An edge between the two is kept for later.
+	// second is zero if there is no second line. An error means that the lines are lost: close them and open them again.
+	Sample() (key, second Sample, err error)
+	// Wait returns nil when an edge of either line came since the last Sample, when a line is lost (Sample says so), or after timeout
 	// (0: never). It returns ctx.Err() when ctx ends, and any other error if it can't wait. It costs nothing while it
 	// waits.
 	Wait(ctx context.Context, timeout time.Duration) error
-	// Close releases the line.
+	// Close releases the lines.
 	Close() error
 }
 

@@ -13,10 +13,11 @@ const (
 	maxPace = 50 * time.Millisecond
 )
 
-// Key is the key contact: one input line, debounced, reopened for as long as it takes.
+// Key is the key: its contact, or its two opposite contacts, debounced, reopened for as long as it takes.
 type Key struct {
-	board Board
-	cfg   KeyConfig
+	board   Board
+	cfg     KeyConfig
+	latched Trouble // outlives a line that is lost; only Run's goroutine uses it
 
 	mu     sync.Mutex
 	wake   context.CancelFunc // ends the wait in progress, nil while there is none
@@ -25,12 +26,17 @@ type Key struct {
 	away   bool               // the line is lost, Fault was reported, and it is not yet time to open it again
 }
 
-// pace is how long to look away after an edge: half of the window still to go, which is ahead. It bounds what chatter costs,
-// however fast it is: 40 looks a second with windows of 50 ms. It delays nothing, as the kernel keeps the time of the
-// last edge; but windows below 8 ms are delayed by 8 ms at most.
-func (c KeyConfig) pace(ahead time.Duration) time.Duration {
+// pace is how long to look away after edges: half of the window still to go. It bounds what chatter costs, however fast it
+// is: 40 looks a second with windows of 50 ms. It delays nothing, as the kernel keeps the time of the last edge; but windows
+// below 8 ms are delayed by 8 ms at most. A key's contact that settles while only the second one moves is looked at
+// whenever it asks for it, which is three times: closing never waits for the second.
+func (c KeyConfig) pace(now time.Duration, v Verdict, keyMoved bool) time.Duration {
 	most := min(c.DebounceOn/2, c.DebounceOff/2, maxPace) // the other level's window may be the shorter
-	return max(min(ahead, most), minPace)
+	away := max(min(v.Next-now, most), minPace)
+	if !keyMoved && v.KeyNext != 0 {
+		away = min(away, v.KeyNext-now)
+	}
+	return away
 }
 
 // NewKey returns the key of cfg on board. Nothing is opened until Run.
@@ -40,8 +46,9 @@ func NewKey(board Board, cfg KeyConfig) *Key {
 
 // Run opens the line and reports the first position after a full stable window, then each change. A line that can't be
 // opened, is lost or doesn't settle is reported as Fault at once; a line that was lost is opened again after 1 s, then
-// at growing intervals up to 10 s, and must be stable for a full window before it counts. Run returns nil, with
-// the line released, when ctx ends, and never before. report is called from Run's goroutine.
+// at growing intervals up to 10 s, and must be stable for a full window before it counts. Contacts that contradict each other
+// are a Fault that stays until the key has been seen off ([Pair]), for as long as the process lives. Run returns nil, with
+// the lines released, when ctx ends, and never before. report is called from Run's goroutine.
 func (k *Key) Run(ctx context.Context, report func(Reading)) error {
 	var last Reading
 	known := false
@@ -99,7 +106,7 @@ func (k *Key) setAway(away bool) {
 	k.away = away
 }
 
-// watch opens the line and debounces it until ctx ends or the line is lost. It returns why.
+// watch opens the lines and debounces them until ctx ends or they are lost. It returns why.
 func (k *Key) watch(ctx context.Context, say func(Reading)) error {
 	if err := k.cfg.check(); err != nil {
 		return err
@@ -108,30 +115,28 @@ func (k *Key) watch(ctx context.Context, say func(Reading)) error {
 	if err != nil {
 		return err
 	}
-	// The line is only read: nothing is lost when it can't be given back, and the kernel does it at exit.
+	// The lines are only read: nothing is lost when they can't be given back, and the kernel does it at exit.
 	defer func() { _ = in.Close() }()
 	start := time.Now()
-	deb := NewDebouncer(k.cfg.DebounceOn, k.cfg.DebounceOff)
+	judge := k.judge()
 	for {
-		s, err := in.Sample()
+		key, second, err := in.Sample()
 		k.looked()
 		if err != nil {
-			return fmt.Errorf("gpio: reading %s: %w; the line is requested again by itself", k.cfg.Line, err)
+			return fmt.Errorf("gpio: reading %s: %w; the line is requested again by itself", k.cfg.lines(), err)
 		}
 		now := time.Since(start)
-		v := deb.Sample(now, s)
+		v := judge(now, key, second)
 		switch {
 		case !v.Known:
 		case v.Position == Fault:
-			say(Reading{Position: Fault, Err: fmt.Errorf(
-				"gpio: %s: the contact has not been stable for %v: loose wire, worn contact, interference, or a machine too busy to look;"+
-					" check the wiring, or try a longer debounce", k.cfg.Line, ChatterLimit)})
+			say(Reading{Position: Fault, Err: k.cfg.explain(v.Trouble)})
 		default:
 			say(Reading{Position: v.Position})
 		}
-		if s.Edges {
+		if key.Edges || second.Edges {
 			// More are likely to follow, and each would cost a wake-up.
-			if !sleep(ctx, k.cfg.pace(v.Next-now)) {
+			if !sleep(ctx, k.cfg.pace(now, v, key.Edges)) {
 				return ctx.Err()
 			}
 			continue
@@ -142,8 +147,22 @@ func (k *Key) watch(ctx context.Context, say func(Reading)) error {
 			timeout = max(v.Next-time.Since(start), time.Microsecond)
 		}
 		if err := k.wait(ctx, in, timeout); err != nil {
-			return fmt.Errorf("gpio: waiting for an edge of %s: %w; the line is requested again by itself", k.cfg.Line, err)
+			return fmt.Errorf("gpio: waiting for an edge of %s: %w; the line is requested again by itself", k.cfg.lines(), err)
 		}
+	}
+}
+
+// judge returns what decides about the samples of newly opened lines.
+func (k *Key) judge() func(now time.Duration, key, second Sample) Verdict {
+	if k.cfg.Second == "" {
+		d := NewDebouncer(k.cfg.DebounceOn, k.cfg.DebounceOff)
+		return func(now time.Duration, key, _ Sample) Verdict { return d.Sample(now, key) }
+	}
+	p := NewPair(k.cfg.DebounceOn, k.cfg.DebounceOff, k.cfg.ChangeOver, k.latched)
+	return func(now time.Duration, key, second Sample) Verdict {
+		v := p.Sample(now, key, second)
+		k.latched = p.Latched()
+		return v
 	}
 }
 

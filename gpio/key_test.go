@@ -206,10 +206,10 @@ type countingInput struct {
 	b *countingBoard
 }
 
-func (in *countingInput) Sample() (Sample, error) {
+func (in *countingInput) Sample() (key, second Sample, err error) {
 	in.b.samples.Add(1)
 	if in.b.gone.Load() {
-		return Sample{}, errors.New("no such device")
+		return Sample{}, Sample{}, errors.New("no such device")
 	}
 	return in.Input.Sample()
 }

@@ -31,7 +31,11 @@ func (b *linuxBoard) OpenKey(cfg KeyConfig) (Input, error) {
 	if cfg.Pull == PullNone {
 		pull = gpio.PullNoChange
 	}
-	ls, err := b.request(cfg.Line, gpioioctl.LineInput, gpio.BothEdges, pull)
+	names := []string{cfg.Line}
+	if cfg.Second != "" {
+		names = append(names, cfg.Second)
+	}
+	ls, err := b.request(gpioioctl.LineInput, gpio.BothEdges, pull, names...)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +43,11 @@ func (b *linuxBoard) OpenKey(cfg KeyConfig) (Input, error) {
 	if err != nil {
 		return nil, errors.Join(err, ls.Close())
 	}
-	return newLineInput(ls, fd, cfg.ActiveLow)
+	second := noSecond
+	if cfg.Second != "" {
+		second = ls.Lines()[1].Number()
+	}
+	return newLineInput(ls, fd, second, cfg.ActiveLow)
 }
 
 // OpenLED implements Board.
@@ -50,7 +58,7 @@ func (b *linuxBoard) OpenLED(cfg LEDConfig) (Output, error) {
 	if name, ok := strings.CutPrefix(cfg.Name, "sysfs:"); ok {
 		return openKernelLED(b.leds, name, cfg.ActiveLow)
 	}
-	ls, err := b.request(cfg.Name, gpioioctl.LineOutput, gpio.NoEdge, gpio.PullNoChange)
+	ls, err := b.request(gpioioctl.LineOutput, gpio.NoEdge, gpio.PullNoChange, cfg.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -62,28 +70,57 @@ func (b *linuxBoard) OpenLED(cfg LEDConfig) (Output, error) {
 	return out, nil
 }
 
-// request requests one line. A chip that turns out to be gone is looked for once more.
-func (b *linuxBoard) request(line string, dir gpioioctl.LineDir, edge gpio.Edge, pull gpio.Pull) (*gpioioctl.LineSet, error) {
+// request requests lines, in one request. A chip that turns out to be gone is looked for once more.
+func (b *linuxBoard) request(dir gpioioctl.LineDir, edge gpio.Edge, pull gpio.Pull, lines ...string) (*gpioioctl.LineSet, error) {
 	for again := false; ; again = true {
-		c, name, err := b.find(line, again)
+		c, names, err := b.findAll(lines, again)
 		if err != nil {
 			return nil, err
 		}
-		ls, err := c.periph.LineSet(dir, edge, pull, name)
+		ls, err := c.periph.LineSet(dir, edge, pull, names...)
 		switch {
 		case err == nil:
 			return ls, nil
 		case is(err, syscall.EBUSY):
-			return nil, busyError(line, c.name, consumerOf(c.path, slices.Index(c.lines, name)), self())
+			return nil, c.busy(lines, names)
 		case is(err, syscall.ENODEV) && !again:
 			// Its driver was unbound, and maybe bound again.
 		case is(err, syscall.EPERM), is(err, syscall.EACCES):
-			return nil, openError(c.path, os.ErrPermission)
+			return nil, openError(strings.Join(lines, " and "), c.path, os.ErrPermission)
 		default:
 			return nil, fmt.Errorf("gpio: requesting %s on %s: %w; see that nothing else drives this line and that its chip can do what is asked",
-				line, c, err)
+				strings.Join(lines, " and "), c, err)
 		}
 	}
+}
+
+// findAll finds the one chip that has all lines, and what the chip calls them.
+func (b *linuxBoard) findAll(lines []string, again bool) (chip, []string, error) {
+	var on chip
+	var names []string
+	for i, line := range lines {
+		c, name, err := b.find(line, again && i == 0)
+		switch {
+		case err != nil:
+			return chip{}, nil, err
+		case i > 0 && c.path != on.path:
+			return chip{}, nil, fmt.Errorf("gpio: requesting %s on %s and %s on %s: both contacts are read at once, which takes two lines of one chip",
+				lines[0], on, line, c)
+		}
+		on, names = c, append(names, name)
+	}
+	return on, names, nil
+}
+
+// busy says which of the lines is held, and by whom.
+func (c chip) busy(lines, names []string) error {
+	for i, name := range names {
+		if consumer, held := holder(c.path, slices.Index(c.lines, name)); held || len(names) == 1 {
+			return busyError(lines[i], c.name, consumer, self())
+		}
+	}
+	// It was freed meanwhile, or the kernel doesn't tell.
+	return busyError(strings.Join(lines, " and "), c.name, "", self())
 }
 
 // is recognizes an errno in periph's errors, which carry only its text.
@@ -97,33 +134,41 @@ func self() string {
 	return s[:min(len(s), 31)]
 }
 
-// lineInput is an input line.
+// lineInput is one input line, or two.
 type lineInput struct {
 	ls        lineSet
 	edges     *edges
+	second    int // the offset of the second line on its chip, or noSecond
 	activeLow bool
 }
 
-// newLineInput takes over ls, whose file descriptor is fd.
-func newLineInput(ls lineSet, fd int, activeLow bool) (*lineInput, error) {
+// newLineInput takes over ls, whose file descriptor is fd. Its first line is the key's.
+func newLineInput(ls lineSet, fd, second int, activeLow bool) (*lineInput, error) {
 	e, err := newEdges(fd)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("gpio: listening for edges: %w", err), ls.Close())
 	}
-	return &lineInput{ls: ls, edges: e, activeLow: activeLow}, nil
+	return &lineInput{ls: ls, edges: e, second: second, activeLow: activeLow}, nil
 }
 
 // Sample implements Input.
-func (in *lineInput) Sample() (Sample, error) {
-	moved, age, err := in.edges.take()
+func (in *lineInput) Sample() (key, second Sample, err error) {
+	k, s, err := in.edges.take(in.second)
 	if err != nil {
-		return Sample{}, err
+		return Sample{}, Sample{}, err
 	}
-	bits, err := in.ls.Read(1)
+	mask := gpio.GPIOValue(1)
+	if in.second != noSecond {
+		mask = 3
+	}
+	bits, err := in.ls.Read(mask)
 	if err != nil {
-		return Sample{}, err
+		return Sample{}, Sample{}, err
 	}
-	return Sample{Active: (bits&1 == 1) != in.activeLow, Edges: moved, Age: age}, nil
+	if in.activeLow {
+		bits ^= mask
+	}
+	return Sample{Active: bits&1 != 0, Edges: k.moved, Age: k.age}, Sample{Active: bits&mask&2 != 0, Edges: s.moved, Age: s.age}, nil
 }
 
 // Wait implements Input.

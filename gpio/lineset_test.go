@@ -24,18 +24,24 @@ type pipeLine struct {
 	fd     int
 	kernel *os.File
 	high   atomic.Bool
+	second atomic.Bool // the second line is high
 	broken atomic.Bool
+	reads  int
 	out    []gpio.GPIOValue
 }
 
-func (p *pipeLine) Read(gpio.GPIOValue) (gpio.GPIOValue, error) {
+func (p *pipeLine) Read(mask gpio.GPIOValue) (bits gpio.GPIOValue, err error) {
+	p.reads++
 	if p.broken.Load() {
 		return 0, errors.New(syscall.ENODEV.Error())
 	}
 	if p.high.Load() {
-		return 1, nil
+		bits |= 1
 	}
-	return 0, nil
+	if p.second.Load() {
+		bits |= 2
+	}
+	return bits & mask, nil
 }
 
 func (p *pipeLine) Out(bits, mask gpio.GPIOValue) error {
@@ -49,11 +55,15 @@ func (p *pipeLine) Out(bits, mask gpio.GPIOValue) error {
 func (p *pipeLine) Close() error { return unix.Close(p.fd) }
 
 // edges queues n edges, each a struct gpio_v2_line_event.
-func (p *pipeLine) edges(t testing.TB, n int) {
+func (p *pipeLine) edges(t testing.TB, n int) { t.Helper(); p.edgesOf(t, 17, n) }
+
+// edgesOf is edges of one of two lines.
+func (p *pipeLine) edgesOf(t testing.TB, offset uint32, n int) {
 	t.Helper()
 	var event [eventSize]byte
 	for range n {
 		stamp(&event)
+		binary.NativeEndian.PutUint32(event[eventOffset:], offset)
 		if _, err := p.kernel.Write(event[:]); err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +95,7 @@ func newPipeLine(t testing.TB) *pipeLine {
 
 func newTestInput(t testing.TB, p *pipeLine, activeLow bool) *lineInput {
 	t.Helper()
-	in, err := newLineInput(p, p.fd, activeLow)
+	in, err := newLineInput(p, p.fd, noSecond, activeLow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +107,7 @@ func TestLineInputSamples(t *testing.T) {
 	in := newTestInput(t, p, true)
 	expect := func(want Sample) {
 		t.Helper()
-		got, err := in.Sample()
+		got, _, err := in.Sample()
 		if got.Age < 0 || got.Age > 0 && !got.Edges {
 			t.Fatalf("the edge is %v old", got.Age)
 		}
@@ -127,7 +137,7 @@ func TestLineInputSamples(t *testing.T) {
 	expect(Sample{Edges: true}) // what was too much stays for the next look
 	expect(Sample{})
 	p.broken.Store(true)
-	if s, err := in.Sample(); err == nil {
+	if s, _, err := in.Sample(); err == nil {
 		t.Fatalf("a failed read passed for %+v", s)
 	}
 	if err := in.Close(); err != nil {
@@ -135,11 +145,77 @@ func TestLineInputSamples(t *testing.T) {
 	}
 }
 
+// Two lines are read at once, and each edge is its own line's.
+func TestLineInputOfTwoLines(t *testing.T) {
+	p := newPipeLine(t)
+	p.high.Store(true)
+	in, err := newLineInput(p, p.fd, 22, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := func(wantKey, wantSecond Sample) {
+		t.Helper()
+		p.reads = 0
+		key, second, err := in.Sample()
+		for _, s := range []*Sample{&key, &second} {
+			if s.Age < 0 || s.Age > 0 && !s.Edges {
+				t.Fatalf("the edge is %v old", s.Age)
+			}
+			s.Age = 0
+		}
+		if err != nil || key != wantKey || second != wantSecond || p.reads != 1 {
+			t.Fatalf("got %+v, %+v, %v with %d reads; want %+v, %+v with one", key, second, err, p.reads, wantKey, wantSecond)
+		}
+	}
+	expect(Sample{}, Sample{Active: true}) // the key is off
+	p.edgesOf(t, 22, 2)
+	expect(Sample{}, Sample{Active: true, Edges: true})
+	p.edgesOf(t, 17, 1)
+	p.high.Store(false)
+	p.second.Store(true)
+	expect(Sample{Active: true, Edges: true}, Sample{})
+	p.edgesOf(t, 22, queued)
+	p.edgesOf(t, 17, 1)
+	p.edgesOf(t, 22, queued-1)
+	expect(Sample{Active: true, Edges: true}, Sample{Edges: true}) // one queue for both, and it was full
+	expect(Sample{Active: true}, Sample{})
+	p.broken.Store(true)
+	if key, second, err := in.Sample(); err == nil || key.Active || second.Active {
+		t.Fatalf("a failed read passed for %+v, %+v", key, second)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A request for two lines says which of them it can't have.
+func TestFindAll(t *testing.T) {
+	header := chip{name: "gpiochip0", label: "pinctrl-bcm2711", path: "/dev/null", lines: []string{"ID_SDA", "GPIO17", "GPIO22"}}
+	other := chip{name: "gpiochip1", label: "expander", path: "/dev/zero", lines: []string{"BT_ON", "SPARE"}}
+	b := &linuxBoard{dev: t.TempDir(), chips: []chip{header, other}}
+	c, names, err := b.findAll([]string{"gpiochip0:1", "GPIO22"}, false)
+	if err != nil || c.name != "gpiochip0" || !reflect.DeepEqual(names, []string{"GPIO17", "GPIO22"}) {
+		t.Errorf("got %v, %q, %v", c, names, err)
+	}
+	for second, want := range map[string]string{
+		"GPIO99": "looking for line GPIO99: no chip has it",
+		"SPARE":  "requesting GPIO17 on gpiochip0 (pinctrl-bcm2711, 3 lines) and SPARE on gpiochip1 (expander, 2 lines): both contacts are read at once",
+	} {
+		if _, _, err := b.findAll([]string{"GPIO17", second}, false); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", second, err, want)
+		}
+	}
+	// What isn't a chip tells nothing about its lines.
+	if err := header.busy([]string{"GPIO17", "GPIO22"}, []string{"GPIO17", "GPIO22"}); !strings.Contains(err.Error(), "requesting GPIO17 and GPIO22 on gpiochip0") {
+		t.Error(err)
+	}
+}
+
 func TestLineInputKeepsEdgesFromBeforeTheFirstLook(t *testing.T) {
 	p := newPipeLine(t)
 	p.edges(t, 1)
 	in := newTestInput(t, p, false)
-	if s, err := in.Sample(); err != nil || !s.Edges {
+	if s, _, err := in.Sample(); err != nil || !s.Edges {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	if err := in.Close(); err != nil {
@@ -172,7 +248,7 @@ func TestLineInputWaitEndsWithContext(t *testing.T) {
 	if err := in.Wait(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := in.Sample(); err != nil || !s.Edges {
+	if s, _, err := in.Sample(); err != nil || !s.Edges {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	if err := in.Close(); err != nil {
@@ -189,7 +265,7 @@ func TestLineInputHangUpIsAnError(t *testing.T) {
 	if err := in.Wait(t.Context(), 0); err != nil {
 		t.Errorf("Wait: %v", err) // it ends; the look that follows says why
 	}
-	if s, err := in.Sample(); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if s, _, err := in.Sample(); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("Sample: %+v, %v", s, err)
 	}
 	if err := in.Close(); err != nil {
@@ -234,7 +310,7 @@ func TestBusyError(t *testing.T) {
 	for consumer, want := range map[string]string{
 		"w1-gpio": `requesting GPIO17 on gpiochip0: device or resource busy: "w1-gpio" holds it`,
 		"":        "someone who gave no name holds it",
-		self():    "this process holds it already; key and LED must be different lines",
+		self():    "this process holds it already; key, second and led must be different lines",
 	} {
 		if err := busyError("GPIO17", "gpiochip0", consumer, self()); !errors.Is(err, syscall.EBUSY) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", consumer, err)
@@ -248,8 +324,8 @@ func TestBusyError(t *testing.T) {
 
 func TestConsumerOfSomethingElse(t *testing.T) {
 	for _, path := range []string{"/dev/null", "/nowhere"} {
-		if got := consumerOf(path, 17); got != "" {
-			t.Errorf("%s: %q", path, got)
+		if got, held := holder(path, 17); got != "" || held {
+			t.Errorf("%s: %q, %v", path, got, held)
 		}
 	}
 	if size := unsafe.Sizeof(lineInfo{}); size != getLineInfo>>16&(1<<14-1) {
@@ -268,7 +344,7 @@ func BenchmarkLookAtChatter(b *testing.B) {
 		b.StopTimer()
 		p.edges(b, queued)
 		b.StartTimer()
-		s, err := in.Sample()
+		s, _, err := in.Sample()
 		if err != nil {
 			b.Fatal(err)
 		}

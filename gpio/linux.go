@@ -73,7 +73,7 @@ func (b *linuxBoard) find(line string, again bool) (chip, string, error) {
 		b.seen = now
 	}
 	if len(b.chips) == 0 {
-		return chip{}, "", b.noChips()
+		return chip{}, "", b.noChips(line)
 	}
 	return findLine(b.chips, line)
 }
@@ -128,34 +128,39 @@ func (b *linuxBoard) devices() []string {
 	return paths
 }
 
-// noChips says why there is none.
-func (b *linuxBoard) noChips() error {
+// noChips says why there is none that could have the line.
+func (b *linuxBoard) noChips(line string) error {
 	paths := b.devices()
 	if len(paths) == 0 {
-		return fmt.Errorf("gpio: looking for GPIO chips: there is no %s/gpiochip*: this is not a Raspberry Pi, its kernel lacks the"+
-			" GPIO character device, or the service may not see it; try keyswitchd simulate, which needs no GPIO", b.dev)
+		return fmt.Errorf("gpio: looking for line %s: there is no %s/gpiochip*: the chip is gone, or this is not a Raspberry Pi, its kernel lacks the"+
+			" GPIO character device, or the service may not see it; try keyswitchd simulate, which needs no GPIO", line, b.dev)
 	}
 	for _, path := range paths {
 		f, err := os.Open(path)
 		if err != nil {
-			return openError(path, err)
+			return openError(line, path, err)
 		}
 		_ = f.Close() // it was only opened to see if it could be
 	}
-	return fmt.Errorf("gpio: asking %s which lines there are: the kernel refused; it needs Linux 5.10 or newer with CONFIG_GPIO_CDEV",
-		strings.Join(paths, ", "))
+	return fmt.Errorf("gpio: looking for line %s: asking %s which lines there are: the kernel refused; it needs Linux 5.10 or newer with CONFIG_GPIO_CDEV",
+		line, strings.Join(paths, ", "))
 }
 
 // openError explains why a chip's device file can't be opened.
-func openError(path string, err error) error {
+func openError(line, path string, err error) error {
+	what := fmt.Sprintf("gpio: looking for line %s: opening %s", line, path)
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("gpio: opening %s: permission denied: run as a user of the group gpio (usermod -aG gpio USER, then log in"+
-			" again); for the service, see that keyswitchd's udev rule is installed and that DeviceAllow=char-gpiochip rw", path)
+		return fmt.Errorf("%s: permission denied: run as a user of the group gpio (usermod -aG gpio USER, then log in"+
+			" again); for the service, see that keyswitchd's udev rule is installed and that DeviceAllow=char-gpiochip rw", what)
 	case errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.ENODEV):
-		return fmt.Errorf("gpio: opening %s: %w: the chip is gone or its driver was unbound; plug it in or bind it again", path, err)
+		return fmt.Errorf("%s: %w: the chip is gone or its driver was unbound; plug it in or bind it again", what, err)
 	default:
-		return fmt.Errorf("gpio: opening chip: %w", err)
+		var path *os.PathError
+		if errors.As(err, &path) {
+			err = path.Err // the path is named already
+		}
+		return fmt.Errorf("%s: %w; see ls -l /dev/gpiochip*", what, err)
 	}
 }
 

@@ -11,14 +11,14 @@ import (
 
 func TestNoChips(t *testing.T) {
 	b := &linuxBoard{dev: t.TempDir()}
-	if err := b.noChips(); !strings.Contains(err.Error(), "this is not a Raspberry Pi") {
+	if err := b.noChips("GPIO17"); !strings.Contains(err.Error(), "gpio: looking for line GPIO17: there is no "+b.dev+"/gpiochip*: the chip is gone, or this is not a Raspberry Pi") {
 		t.Error(err)
 	}
 	chip := filepath.Join(b.dev, "gpiochip0")
 	if err := os.WriteFile(chip, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.noChips(); !strings.Contains(err.Error(), "the kernel refused") {
+	if err := b.noChips("GPIO17"); !strings.Contains(err.Error(), "GPIO17: asking "+chip+" which lines there are: the kernel refused") {
 		t.Error(err)
 	}
 	if err := os.Remove(chip); err != nil {
@@ -27,13 +27,13 @@ func TestNoChips(t *testing.T) {
 	if err := os.Symlink("nowhere", chip); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.noChips(); !strings.Contains(err.Error(), "gpiochip0: no such file or directory") {
+	if err := b.noChips("GPIO17"); !strings.Contains(err.Error(), "GPIO17: opening "+chip+": no such file or directory") {
 		t.Error(err)
 	}
-	if err := openError(chip, &os.PathError{Op: "open", Path: chip, Err: syscall.EACCES}); !strings.Contains(err.Error(), "group gpio") {
+	if err := openError("GPIO17", chip, &os.PathError{Op: "open", Path: chip, Err: syscall.EACCES}); !strings.Contains(err.Error(), "group gpio") {
 		t.Error(err)
 	}
-	if err := openError(chip, syscall.ENODEV); !strings.Contains(err.Error(), "unbound") {
+	if err := openError("GPIO17", chip, syscall.ENODEV); !strings.Contains(err.Error(), "unbound") {
 		t.Error(err)
 	}
 }

@@ -7,18 +7,14 @@ import (
 	"time"
 )
 
-// Simulated is a board without hardware: a contact that is turned by methods, and a LED that can be looked at. It knows
-// any line by any name, starts with the contact open, and never moves by itself except for [Simulated.Chatter]. All
-// methods may be called from any goroutine. Its only clock is package time, so it runs under testing/synctest.
+// Simulated is a board without hardware: a key that is turned by methods, and a LED that can be looked at. The key has two
+// opposite contacts; a KeyConfig without Second sees the first only. The board knows any line by any name, starts with the key off,
+// and never moves by itself except for [Simulated.Chatter]. All methods may be called from any goroutine. Its only
+// clock is package time, so it runs under testing/synctest.
 type Simulated struct {
-	mu    sync.Mutex
-	moved chan struct{} // closed and replaced whenever something below changes
-
-	contact bool          // closed, but for chatter
-	chatter time.Duration // time between two edges; 0: none
-	since   time.Time     // when the chatter began
-	turns   int           // edges that were not chatter
-	turned  time.Time     // when the last of them was
+	mu       sync.Mutex
+	moved    chan struct{} // closed and replaced whenever something below changes
+	contacts [2]simContact // by Contact
 
 	keyErr, ledErr error
 	held           map[string]string // line -> consumer
@@ -29,11 +25,13 @@ type Simulated struct {
 
 // NewSimulated returns a board with the key off and the LED dark.
 func NewSimulated() *Simulated {
-	return &Simulated{
+	s := &Simulated{
 		moved:      make(chan struct{}),
 		held:       map[string]string{},
 		litChanged: make(chan struct{}, 1),
 	}
+	s.contacts[SecondContact].shut = true
+	return s
 }
 
 // change calls f with the lock held and wakes who waits.
@@ -45,37 +43,66 @@ func (s *Simulated) change(f func()) {
 	s.moved = make(chan struct{})
 }
 
-// Turn turns the key to On, or to off with any other position, and ends a chatter. The contact moves at once, then
-// bounces: it moves again after each duration in turn, and in the end it is where the key is. Turn returns then.
-func (s *Simulated) Turn(to Position, bounce ...time.Duration) {
-	closed := to == On
+// Turn turns the key to On, or to off with any other position, and ends a chatter. The key's contact moves at once, then
+// bounces: it moves again after each duration in turn, and in the end it is where the key is. Turn returns then. The second
+// contact opens before the first one closes, and closes after it has opened for good.
+func (s *Simulated) Turn(to Position, bounce ...time.Duration) { s.TurnOver(to, 0, bounce...) }
+
+// TurnOver is Turn of a key that needs so long from one contact to the other: meanwhile both are open. The contact that closes last
+// bounces as the key's does.
+func (s *Simulated) TurnOver(to Position, gap time.Duration, bounce ...time.Duration) {
+	if to == On {
+		s.move(SecondContact, false)
+		time.Sleep(gap)
+		s.bounce(KeyContact, true, bounce)
+		return
+	}
+	s.bounce(KeyContact, false, bounce)
+	time.Sleep(gap)
+	if gap == 0 {
+		bounce = nil
+	}
+	s.bounce(SecondContact, true, bounce)
+}
+
+// bounce moves a contact at once, and again after each duration.
+func (s *Simulated) bounce(c Contact, closed bool, bounce []time.Duration) {
 	level := closed
-	s.move(level)
+	s.move(c, level)
 	for _, d := range bounce {
 		time.Sleep(d)
 		level = !level
-		s.move(level)
+		s.move(c, level)
 	}
-	s.move(closed)
+	s.move(c, closed)
 }
 
-func (s *Simulated) move(closed bool) {
+func (s *Simulated) move(c Contact, closed bool) {
 	s.change(func() {
-		if s.contact != closed || s.chatter > 0 {
-			s.turns += 1 + s.chattered()
-			s.turned = time.Now()
-		}
-		s.contact, s.chatter = closed, 0
+		contact := &s.contacts[c]
+		contact.alter(func() { contact.shut = closed })
 	})
 }
 
-// Chatter makes the contact open and close by itself, an edge every so often, until Turn is called. It costs nothing
-// until someone looks.
-func (s *Simulated) Chatter(every time.Duration) {
+// SetWire cuts or shorts the wire of a contact, or mends it.
+func (s *Simulated) SetWire(c Contact, w Wire) {
 	s.change(func() {
-		s.contact = s.closed()
-		s.turns += s.chattered()
-		s.chatter, s.since = every, time.Now()
+		contact := &s.contacts[c]
+		contact.alter(func() { contact.wire = w })
+	})
+}
+
+// Chatter makes the key's contact open and close by itself, an edge every so often, until Turn is called. It costs nothing
+// until someone looks.
+func (s *Simulated) Chatter(every time.Duration) { s.ChatterOf(KeyContact, every) }
+
+// ChatterOf is Chatter of either contact.
+func (s *Simulated) ChatterOf(c Contact, every time.Duration) {
+	s.change(func() {
+		contact := &s.contacts[c]
+		contact.shut = contact.closed()
+		contact.turns += contact.chattered()
+		contact.chatter, contact.since = every, time.Now()
 	})
 }
 
@@ -117,10 +144,20 @@ func (s *Simulated) OpenKey(cfg KeyConfig) (Input, error) {
 	if s.keyErr != nil {
 		return nil, fmt.Errorf("gpio: requesting %s on the simulated board: %w", cfg.Line, s.keyErr)
 	}
-	if err := s.hold(cfg.Line); err != nil {
-		return nil, err
+	in := &simulatedInput{board: s, lines: []string{cfg.Line}}
+	if cfg.Second != "" {
+		in.lines = append(in.lines, cfg.Second)
 	}
-	return &simulatedInput{board: s, line: cfg.Line, seen: s.edges()}, nil
+	for i, line := range in.lines {
+		if err := s.hold(line); err != nil {
+			for _, held := range in.lines[:i] {
+				s.free(held)
+			}
+			return nil, err
+		}
+		in.seen[i] = s.contacts[i].edges()
+	}
+	return in, nil
 }
 
 // OpenLED implements Board.
@@ -156,28 +193,6 @@ func (s *Simulated) free(line string) {
 	}
 }
 
-// edges counts the edges so far. The lock is held.
-func (s *Simulated) edges() int { return s.turns + s.chattered() }
-
-// closed says where the contact is. The lock is held.
-func (s *Simulated) closed() bool { return s.contact != (s.chattered()%2 == 1) }
-
-// age is how long ago the last edge was. The lock is held.
-func (s *Simulated) age() time.Duration {
-	if s.chattered() > 0 {
-		return time.Since(s.since) % s.chatter
-	}
-	return time.Since(s.turned)
-}
-
-// chattered counts the edges of the present chatter. The lock is held.
-func (s *Simulated) chattered() int {
-	if s.chatter == 0 {
-		return 0
-	}
-	return int(time.Since(s.since) / s.chatter)
-}
-
 // light sets the LED. The lock is held.
 func (s *Simulated) light(lit bool) {
 	if s.lit == lit {
@@ -190,28 +205,27 @@ func (s *Simulated) light(lit bool) {
 	}
 }
 
-// simulatedInput is the key's line, open.
+// simulatedInput is the key's lines, open.
 type simulatedInput struct {
 	board *Simulated
-	line  string
-	seen  int // edges at the last Sample
+	lines []string
+	seen  [2]int // edges at the last Sample
 }
 
 // Sample implements Input.
-func (in *simulatedInput) Sample() (Sample, error) {
+func (in *simulatedInput) Sample() (key, second Sample, err error) {
 	s := in.board
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keyErr != nil {
-		return Sample{}, s.keyErr
+		return Sample{}, Sample{}, s.keyErr
 	}
-	n := s.edges()
-	sample := Sample{Active: s.closed(), Edges: n != in.seen}
-	if sample.Edges {
-		sample.Age = s.age()
+	var samples [2]Sample
+	for i := range in.lines {
+		samples[i] = s.contacts[i].sample(in.seen[i])
+		in.seen[i] = s.contacts[i].edges()
 	}
-	in.seen = n
-	return sample, nil
+	return samples[0], samples[1], nil
 }
 
 // Wait implements Input.
@@ -252,17 +266,23 @@ func (in *simulatedInput) look() (done bool, next time.Duration, moved <-chan st
 	if s.keyErr != nil {
 		return true, 0, nil, s.keyErr
 	}
-	if s.chatter > 0 {
-		next = s.chatter - time.Since(s.since)%s.chatter
+	for i := range in.lines {
+		c := &s.contacts[i]
+		done = done || c.edges() != in.seen[i]
+		if n := c.next(); n > 0 && (next == 0 || n < next) {
+			next = n
+		}
 	}
-	return s.edges() != in.seen, next, s.moved, nil
+	return done, next, s.moved, nil
 }
 
 // Close implements Input.
 func (in *simulatedInput) Close() error {
 	in.board.mu.Lock()
 	defer in.board.mu.Unlock()
-	in.board.free(in.line)
+	for _, line := range in.lines {
+		in.board.free(line)
+	}
 	return nil
 }
 

@@ -1,8 +1,10 @@
 package sshctl
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 )
 
 func TestBusDiesWhileAJobRuns(t *testing.T) {
@@ -108,4 +110,21 @@ func TestFloodOfSignals(t *testing.T) {
 	}
 	f.set(Service, "failed")
 	w.until(is("failed"))
+}
+
+func TestCallerGivesUp(t *testing.T) {
+	f, s, _ := opened(t)
+	f.intercept(func(k call) bool {
+		return k.method == managerIface+".StartUnit" || k.method == managerIface+".StopUnit"
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := s.Start(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Start: %v", err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := s.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Stop: %v", err)
+	}
 }

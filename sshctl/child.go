@@ -43,10 +43,9 @@ type ChildConfig struct {
 type Child struct {
 	cfg ChildConfig
 
-	mu       sync.Mutex
-	bell     chan struct{} // closed and replaced whenever anything below changes
-	running  bool          // Run is at work
-	active   string        // as State.Active
+	news            // of anything below
+	running  bool   // Run is at work
+	active   string // as State.Active
 	result   string
 	proc     *process // the sshd; nil when there is none
 	cancel   context.CancelCauseFunc
@@ -73,39 +72,13 @@ func NewChild(cfg ChildConfig) *Child {
 	if cfg.Log == nil {
 		cfg.Log = io.Discard
 	}
-	return &Child{cfg: cfg, bell: make(chan struct{}), active: "inactive", sessions: make(map[netip.AddrPort]bool)}
-}
-
-// set changes the Child under its lock and wakes all who wait.
-func (c *Child) set(change func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	change()
-	close(c.bell)
-	c.bell = make(chan struct{})
-}
-
-// await returns nil as soon as ok holds; ok is called with c.mu held.
-func (c *Child) await(ctx context.Context, ok func() bool) error {
-	for {
-		c.mu.Lock()
-		yes, bell := ok(), c.bell
-		c.mu.Unlock()
-		if yes {
-			return nil
-		}
-		select {
-		case <-bell:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+	return &Child{cfg: cfg, news: newNews(), active: "inactive", sessions: make(map[netip.AddrPort]bool)}
 }
 
 // state is the present State; c.mu is held. A dead supervisor takes its sshd along: that is the interlock.
 func (c *Child) state() State {
 	return State{
-		Active: c.active, Closed: down(c.active), Open: c.active == "active", Unit: childUnit,
+		Active: c.active, Closed: down(c.active), Down: down(c.active), Open: c.active == "active", Unit: childUnit,
 		Result: c.result, Interlocked: true, Sessions: len(c.sessions),
 	}
 }

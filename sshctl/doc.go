@@ -29,8 +29,13 @@ const (
 	DaemonUnit = "keyswitchd.service"
 	// DropIn is how the path of the interlock's drop-in ends, whichever unit it is for.
 	DropIn = "/50-keyswitchd.conf"
+	// permitPath is what the interlock's assertion asks for.
+	permitPath = "/run/keyswitchd/permit"
 	// PolkitRule is the file that lets the daemon's user start and stop the guarded units.
 	PolkitRule = "/usr/share/polkit-1/rules.d/50-keyswitchd.rules"
+	// OthersPolkitRule does the same for the other units; `keyswitchd arm` writes it. polkit takes the rules in the order of their
+	// names, and this one is asked before PolkitRule, which says no to everything that it doesn't name.
+	OthersPolkitRule = "/etc/polkit-1/rules.d/50-keyswitchd-units.rules"
 )
 
 // State is what is known of SSH at one moment. The zero value is not a valid state; an unknown one has Active "unknown".
@@ -39,8 +44,10 @@ type State struct {
 	// "deactivating", "failed"; "unknown" while the bus is away. "reloading" and "refreshing" are shown as "active",
 	// "maintenance" as "inactive", because that is what they are for a door.
 	Active string
-	// Closed: every guarded unit (service, socket, instances) is inactive or failed. False when unknown.
+	// Closed: every guarded unit (ssh's service, socket and instances, and the guarded Others) is inactive or failed. False when unknown.
 	Closed bool
+	// Down: ssh's own units are inactive or failed, whatever the Others are. False when unknown.
+	Down bool
 	// Open: something may accept connections, because the service or the socket is active.
 	Open bool
 	// Unit is the way in: "ssh.service" or "ssh.socket"; "sshd" for a Child.

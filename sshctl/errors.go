@@ -63,17 +63,34 @@ func explain(doing, unit string, err error) error {
 		"org.freedesktop.DBus.Error.AuthFailed":
 		hint = fmt.Sprintf("; user %s may not: %s is missing or polkit is not running; reinstall keyswitchd and polkitd",
 			whoami(), PolkitRule)
+		if !guarded(unit) && !strings.HasPrefix(unit, "keyswitchd-") {
+			hint = fmt.Sprintf("; user %s may not: %s does not name it or polkit is not running; type: keyswitchd arm", whoami(), OthersPolkitRule)
+		}
 	case "org.freedesktop.systemd1.UnitMasked":
-		hint = "; type: systemctl unmask " + unit
+		hint = "; type: systemctl unmask " + maskedUnit(err, unit)
 	case "org.freedesktop.systemd1.NoSuchUnit":
-		hint = "; type: apt install openssh-server"
-		if unit == EndSessionsUnit {
+		switch {
+		case guarded(unit):
+			hint = "; type: apt install openssh-server"
+		case strings.HasPrefix(unit, "keyswitchd-"):
 			hint = "; reinstall keyswitchd"
+		default:
+			hint = "; install what it belongs to, or take it out of units in keyswitchd.toml"
 		}
 	case "org.freedesktop.systemd1.LoadFailed", "org.freedesktop.systemd1.BadUnitSetting":
 		hint = "; type: systemd-analyze verify " + unit
 	}
 	return fmt.Errorf("sshctl: %s %s: %w%s", doing, unit, err, hint)
+}
+
+// maskedUnit is the unit that the error names: it may be polkit's, which was to be asked.
+func maskedUnit(err error, unit string) string {
+	if _, rest, ok := strings.Cut(err.Error(), "Unit "); ok {
+		if named, _, ok := strings.Cut(rest, " is masked"); ok {
+			return named
+		}
+	}
+	return unit
 }
 
 // whoami names the user of this process for an error text.

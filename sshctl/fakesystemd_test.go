@@ -3,6 +3,7 @@ package sshctl
 import (
 	"context"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,14 +27,17 @@ type fakeSystemd struct {
 
 type fakeUnit struct {
 	load, active, file, result string
-	dropins                    []string
+	dropins, triggers          []string
 	accept                     bool
 	hidden                     bool // not in memory
+	emptied                    bool // a drop-in after ours took the assertion away
 }
 
 type fakeSession struct {
 	remote  bool
 	service string
+	seat    string
+	title   string // of its leader, process 4711 in session-ID.scope
 }
 
 func newFakeSystemd(t *testing.T) *fakeSystemd {
@@ -97,7 +101,7 @@ func (f *fakeSystemd) normal(k call) {
 		f.mu.Unlock()
 		k.reply()
 	case managerIface + ".ListUnitsByPatterns":
-		k.reply(f.list())
+		k.reply(f.list(k.body[1].([]string)))
 	case managerIface + ".StartUnit":
 		id := f.job()
 		k.reply(jobPath(id))
@@ -115,6 +119,18 @@ func (f *fakeSystemd) normal(k call) {
 		k.fail("org.freedesktop.systemd1.NoSuchJob", "Job does not exist.")
 	case "org.freedesktop.DBus.Properties.GetAll":
 		f.properties(k)
+	case managerIface + ".GetUnitProcesses":
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		unit := k.body[0].(string)
+		all := []member{{"/user.slice", 4712, "-bash"}}
+		if s, ok := f.sessions[strings.TrimSuffix(strings.TrimPrefix(unit, "session-"), ".scope")]; ok {
+			all = append(all, member{"/user.slice", 4711, `"` + s.title + `"`}) // quoted, as systemd does it
+		}
+		k.reply(all)
+	case managerIface + ".KillUnit":
+		k.reply()
+		f.set(k.body[0].(string), "inactive")
 	case loginIface + ".ListSessions":
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -126,10 +142,12 @@ func (f *fakeSystemd) normal(k call) {
 			Path dbus.ObjectPath
 		}
 		rows := []row{}
-		for id := range f.sessions {
-			rows = append(rows, row{id, 1000, "pi", "", dbus.ObjectPath(loginPath + "/session/" + sd.PathBusEscape(id))})
+		for id, s := range f.sessions {
+			rows = append(rows, row{id, 1000, "pi", s.seat, dbus.ObjectPath(loginPath + "/session/" + sd.PathBusEscape(id))})
 		}
 		k.reply(rows)
+	case loginIface + ".KillSession":
+		k.fail("org.freedesktop.login1.NoSuchSession", "gone")
 	case loginIface + ".TerminateSession":
 		id := k.body[0].(string)
 		f.mu.Lock()
@@ -142,12 +160,12 @@ func (f *fakeSystemd) normal(k call) {
 	}
 }
 
-func (f *fakeSystemd) list() []sd.UnitStatus {
+func (f *fakeSystemd) list(patterns []string) []sd.UnitStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	rows := []sd.UnitStatus{}
 	for name, u := range f.units {
-		if !u.hidden && guarded(name) {
+		if !u.hidden && slices.ContainsFunc(patterns, func(p string) bool { ok, _ := path.Match(p, name); return ok }) {
 			rows = append(rows, sd.UnitStatus{Name: name, LoadState: u.load, ActiveState: u.active, Path: unitObject(name), JobPath: "/"})
 		}
 	}
@@ -160,7 +178,8 @@ func (f *fakeSystemd) properties(k call) {
 	if k.dest == loginName {
 		for id, s := range f.sessions {
 			if strings.HasSuffix(string(k.path), "/"+sd.PathBusEscape(id)) {
-				k.reply(map[string]dbus.Variant{"Remote": dbus.MakeVariant(s.remote), "Service": dbus.MakeVariant(s.service)})
+				k.reply(map[string]dbus.Variant{"Remote": dbus.MakeVariant(s.remote), "Service": dbus.MakeVariant(s.service),
+					"Leader": dbus.MakeVariant(uint32(4711)), "Scope": dbus.MakeVariant("session-" + id + ".scope")})
 				return
 			}
 		}
@@ -175,14 +194,28 @@ func (f *fakeSystemd) properties(k call) {
 			k.reply(map[string]dbus.Variant{"Result": dbus.MakeVariant(u.result), "Accept": dbus.MakeVariant(u.accept)})
 			return
 		}
+		var bound []string
+		asserts := []assertion{{"AssertPathExists", false, false, "/etc/other", 0}}
+		if len(u.dropins) > 0 && !u.emptied {
+			bound, asserts = []string{DaemonUnit}, append(asserts, assertion{"AssertPathExists", false, false, permitPath, 1})
+		}
 		k.reply(map[string]dbus.Variant{
+			"BindsTo": dbus.MakeVariant(append([]string{}, bound...)), "Asserts": dbus.MakeVariant(asserts),
 			"LoadState": dbus.MakeVariant(u.load), "ActiveState": dbus.MakeVariant(u.active),
 			"SubState": dbus.MakeVariant("dead"), "UnitFileState": dbus.MakeVariant(u.file),
-			"DropInPaths": dbus.MakeVariant(append([]string{}, u.dropins...)),
+			"DropInPaths": dbus.MakeVariant(append([]string{}, u.dropins...)), "Triggers": dbus.MakeVariant(append([]string{}, u.triggers...)),
 		})
 		return
 	}
 	k.reply(map[string]dbus.Variant{"LoadState": dbus.MakeVariant("not-found"), "ActiveState": dbus.MakeVariant("inactive")})
+}
+
+// assertion is an element of Asserts, a(sbbsi).
+type assertion struct {
+	Kind            string
+	Trigger, Negate bool
+	Parameter       string
+	State           int32
 }
 
 func jobPath(id uint32) dbus.ObjectPath {

@@ -52,6 +52,7 @@ type link struct {
 	stale  atomic.Uint32          // stale bits
 	poke   chan struct{}          // something is stale; capacity 1
 	reborn atomic.Pointer[chan struct{}]
+	others atomic.Pointer[others] // whose signals concern us
 
 	mu     sync.Mutex
 	queues []chan<- *dbus.Signal // go-systemd's; kept only to be closed, see AddSignal
@@ -67,6 +68,7 @@ func dial(ctx context.Context, address string) (*link, error) {
 	l.reborn.Store(&never)
 	none := ""
 	l.owner.Store(&none)
+	l.others.Store(new(others))
 
 	timer := time.AfterFunc(dialTimeout, func() { cancel(errors.New("no answer")) })
 	defer timer.Stop()
@@ -102,7 +104,8 @@ func (l *link) bound(ctx context.Context) (context.Context, context.CancelFunc) 
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// watch asks for the signals that concern the guarded units, and no others: an idle machine must not wake this process.
+// watch asks for the signals that concern ssh's units, and follow for those of the others; for no more than these, because an
+// idle machine must not wake this process.
 func (l *link) watch(ctx context.Context) error {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
@@ -114,8 +117,7 @@ func (l *link) watch(ctx context.Context) error {
 		"type='signal',sender='" + loginName + "',path='" + loginPath + "',interface='" + loginIface + "',member='SessionRemoved'",
 	}
 	for _, unit := range []string{Service, Socket} {
-		rules = append(rules, "type='signal',sender='"+systemdName+"',path='"+systemdPath+"/unit/"+sd.PathBusEscape(unit)+
-			"',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'")
+		rules = append(rules, unitRule(unit))
 	}
 	for _, rule := range rules {
 		if err := l.match(ctx, rule); err != nil {
@@ -125,9 +127,41 @@ func (l *link) watch(ctx context.Context) error {
 	return nil
 }
 
+func unitRule(unit string) string {
+	return "type='signal',sender='" + systemdName + "',path='" + systemdPath + "/unit/" + sd.PathBusEscape(unit) +
+		"',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'"
+}
+
 func (l *link) match(ctx context.Context, rule string) error {
 	if err := l.conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.AddMatch", 0, rule).Err; err != nil {
 		return fmt.Errorf("sshctl: asking the bus for signals: %w", err)
+	}
+	return nil
+}
+
+// follow asks for the signals of the units of a reading, those that matched doesn't have yet. What was missed before the match
+// was there shows up in one more reading.
+func (l *link) follow(ctx context.Context, known facts, matched map[string]bool) error {
+	ctx, cancel := l.bound(ctx)
+	defer cancel()
+	l.others.Store(&known.others)
+	for _, unit := range known.others.all {
+		if matched[unit] {
+			continue
+		}
+		if err := l.match(ctx, unitRule(unit)); err != nil {
+			return err
+		}
+		matched[unit] = true
+		l.doubt(staleUnits)
+	}
+	const instances = "*"
+	if known.instances() && !matched[instances] {
+		if err := l.matchInstances(ctx); err != nil {
+			return err
+		}
+		matched[instances] = true
+		l.doubt(staleUnits)
 	}
 	return nil
 }
@@ -215,8 +249,11 @@ func (l *link) managerSignal(member string, body []any) {
 			return
 		}
 		l.jobs.removed(int(id), result)
-		if guarded(unit) {
+		if guarded(unit) || l.others.Load().concerns(unit) {
 			l.doubt(staleUnits)
+		}
+		if unit == EndSessionsUnit {
+			l.doubt(staleSessions)
 		}
 	case "Reloading":
 		if len(body) == 1 && body[0] == false { // true announces it, false says it's done
@@ -224,7 +261,7 @@ func (l *link) managerSignal(member string, body []any) {
 		}
 	case "UnitNew", "UnitRemoved":
 		if len(body) > 0 {
-			if unit, _ := body[0].(string); instance(unit) {
+			if unit, _ := body[0].(string); instance(unit) || l.others.Load().socketOf(unit) != "" {
 				l.doubt(staleUnits)
 			}
 		}

@@ -12,32 +12,35 @@ import (
 
 // facts is one reading of the guarded units.
 type facts struct {
-	units map[string]sd.UnitStatus // those that systemd has in memory, by name
-	files map[string]file          // what is known of their unit files, by name
+	units  map[string]sd.UnitStatus // those that systemd has in memory, by name
+	files  map[string]file          // what is known of their unit files, by name
+	others others
 }
 
 // file is the part of a unit that only changes when systemd reads unit files again, or somebody edits them.
 type file struct {
-	load       string // LoadState: "loaded", "not-found", "masked", ...
-	state      string // UnitFileState: "enabled", "disabled", "static", ...
-	interlock  bool   // our drop-in is loaded
-	instances  bool   // a socket that makes one unit per connection
-	result     string // Result of the last run, "success" if it went well
-	activeThen string // the ActiveState this was read in
+	load       string   // LoadState: "loaded", "not-found", "masked", ...
+	state      string   // UnitFileState: "enabled", "disabled", "static", ...
+	interlock  bool     // our drop-in is loaded
+	instances  bool     // a socket that makes one unit per connection
+	result     string   // Result of the last run, "success" if it went well
+	activeThen string   // the ActiveState this was read in
+	triggers   []string // the services that a socket with Accept=no starts
 }
 
 // list reads which guarded units are in memory and how they are. One round-trip, and unlike reading a unit's properties it
 // never makes systemd load a unit, which would send signals that make us read again.
-func (l *link) list(ctx context.Context) (map[string]sd.UnitStatus, error) {
+func (l *link) list(ctx context.Context, o others) (map[string]sd.UnitStatus, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
-	all, err := l.sd.ListUnitsByPatternsContext(ctx, []string{}, []string{Service, Socket, "ssh@*.service", "sshd@*.service"})
+	patterns := append([]string{Service, Socket, "ssh@*.service", "sshd@*.service"}, o.patterns()...)
+	all, err := l.sd.ListUnitsByPatternsContext(ctx, []string{}, patterns)
 	if err != nil {
-		return nil, fmt.Errorf("sshctl: asking systemd for ssh's units: %w", err)
+		return nil, fmt.Errorf("sshctl: asking systemd for the guarded units: %w", err)
 	}
 	units := make(map[string]sd.UnitStatus, len(all))
 	for _, u := range all {
-		if guarded(u.Name) {
+		if guarded(u.Name) || o.concerns(u.Name) {
 			units[u.Name] = u
 		}
 	}
@@ -72,30 +75,59 @@ func (l *link) file(ctx context.Context, unit string) (file, error) {
 		f.instances, _ = own["Accept"].(bool)
 		f.result, _ = own["Result"].(string)
 	}
+	if kind == "Socket" && !f.instances {
+		all, _ := props["Triggers"].([]string)
+		f.triggers = slices.DeleteFunc(all, func(unit string) bool { return !strings.HasSuffix(unit, ".service") })
+	}
 	return f, nil
 }
 
 // interlocked judges the properties of one unit. It's what is loaded that counts: NeedDaemonReload, which is also true after
 // edits that don't matter here, and when the drop-in is only gone from the disk, changes nothing until somebody reloads.
+//
+// The drop-in alone says little: another one after it may have emptied the list of assertions.
 func interlocked(props map[string]any) bool {
 	paths, _ := props["DropInPaths"].([]string)
-	return slices.ContainsFunc(paths, func(p string) bool { return strings.HasSuffix(p, DropIn) })
+	bound, _ := props["BindsTo"].([]string)
+	asserts, _ := props["Asserts"].([][]any)
+	return slices.ContainsFunc(paths, func(p string) bool { return strings.HasSuffix(p, DropIn) }) &&
+		slices.Contains(bound, DaemonUnit) && slices.ContainsFunc(asserts, assertsPermit)
+}
+
+// assertsPermit judges one of the Asserts of a unit (org.freedesktop.systemd1(5)): kind, whether one of several is enough, whether it
+// is negated, its argument, and how it ended last.
+func assertsPermit(a []any) bool {
+	return len(a) > 3 && a[0] == "AssertPathExists" && a[1] == false && a[2] == false && a[3] == permitPath
 }
 
 // read takes a new reading. Files are read again when systemd did so (fresh), and when a unit came to rest in another state
 // than the one they were read in; while it is on its way they can wait, for the way to open is where time counts.
-func (l *link) read(ctx context.Context, old facts, fresh bool) (facts, error) {
+func (l *link) read(ctx context.Context, named []string, old facts, fresh bool) (facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	if old.files == nil {
-		fresh = true
+		fresh, old.others = true, find(named, nil)
 	}
-	units, err := l.list(ctx)
+	for {
+		now, err := l.readOnce(ctx, old, fresh)
+		if err != nil {
+			return facts{}, err
+		}
+		now.others = find(named, now.files)
+		if now.others.equal(old.others) {
+			return now, nil
+		}
+		old, fresh = now, false // a socket has been loaded: the units that it starts weren't in the list
+	}
+}
+
+func (l *link) readOnce(ctx context.Context, old facts, fresh bool) (facts, error) {
+	units, err := l.list(ctx, old.others)
 	if err != nil {
 		return facts{}, err
 	}
 	now := facts{units: units, files: make(map[string]file)}
-	names := []string{Service, Socket}
+	names := append([]string{Service, Socket}, old.others.all...)
 	for _, unit := range slices.Sorted(maps.Keys(units)) {
 		// One that is down will be loaded afresh, with its template's drop-in; and some are no connections at all, such as
 		// Debian's sshd@sshd-keygen.service, which is only ever mentioned in a dependency.
@@ -107,6 +139,10 @@ func (l *link) read(ctx context.Context, old facts, fresh bool) (facts, error) {
 		known, ok := old.files[unit]
 		u, loaded := units[unit]
 		moved := loaded && resting(u.ActiveState) && u.ActiveState != known.activeThen
+		if ok && !fresh && moved && !guarded(unit) && down(u.ActiveState) && u.ActiveState != "failed" {
+			// It was guarded when it came up, and is looked at again when it comes up next: closing needn't wait for it.
+			known.activeThen, moved = u.ActiveState, false
+		}
 		if ok && !fresh && !moved {
 			now.files[unit] = known
 			continue
@@ -148,10 +184,11 @@ func shut(units map[string]sd.UnitStatus) bool {
 
 // state judges a reading. Pure.
 func (f facts) state(sessions int) State {
-	s := State{Unit: f.way(), Closed: true, Sessions: sessions}
+	s := State{Unit: f.way(), Closed: true, Down: true, Sessions: sessions, Others: f.tell()}
 	s.Active = shown(f.units[s.Unit].ActiveState)
-	for _, u := range f.units {
+	for name, u := range f.held(f.units) {
 		s.Closed = s.Closed && down(u.ActiveState)
+		s.Down = s.Down && (down(u.ActiveState) || !guarded(name))
 	}
 	for _, unit := range []string{Service, Socket} {
 		s.Open = s.Open || shown(f.units[unit].ActiveState) == "active"
@@ -161,8 +198,8 @@ func (f facts) state(sessions int) State {
 	}
 	loaded := 0
 	s.Interlocked = true
-	for _, file := range f.files {
-		if file.load == "loaded" {
+	for name, file := range f.files {
+		if guarded(name) && file.load == "loaded" {
 			loaded++
 			s.Interlocked = s.Interlocked && file.interlock
 		}

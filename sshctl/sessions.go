@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -14,6 +16,8 @@ import (
 const (
 	sessionGrace    = 3 * time.Second
 	sessionPatience = 20 * time.Second
+	reviveWithin    = 5 * time.Second        // for logind to come back
+	bareLook        = 200 * time.Millisecond // how often the scopes are looked at where there is no logind
 )
 
 // loginUnit is logind. It doesn't come back to the bus by itself when dbus was restarted.
@@ -21,15 +25,19 @@ const loginUnit = "systemd-logind.service"
 
 var errNoLogind = errors.New("sshctl: asking logind for its sessions: it is not on the bus; type: systemctl restart " + loginUnit)
 
-// session is one login1 session (org.freedesktop.login1(5)).
+// session is one login session that came in through sshd.
 type session struct {
-	id   string
-	user string
+	id    string
+	user  string
+	uid   int64  // of the user; -1 if only systemd was asked
+	scope string // the unit that its processes are in
 }
 
-// sshSessions lists the sessions that came in through sshd, whatever their class. A local session is never among them:
-// both Remote and Service are set by pam_systemd from what PAM says of the login, not by the user. With no logind on the bus
-// the error is errNoLogind; logind isn't started just to be asked.
+// sshSessions lists the sessions that came in through sshd, whatever their class: those for which PAM knew the service "sshd",
+// and those whose leader is an sshd (with PAMServiceName, OpenSSH 9.8 and newer, the service has any name). Remote isn't asked: it
+// is "no" for who comes through a tunnel that ends here. A session with a seat is one at the screen and keyboard, and never among
+// them. All of this is said by root's own programs, not by the user. With no logind on the bus the error is errNoLogind; logind
+// isn't started just to be asked.
 func (l *link) sshSessions(ctx context.Context) ([]session, error) {
 	ctx, cancel := l.bound(ctx)
 	defer cancel()
@@ -51,6 +59,9 @@ func (l *link) sshSessions(ctx context.Context) ([]session, error) {
 	}
 	var found []session
 	for _, s := range all {
+		if s.Seat != "" {
+			continue
+		}
 		var props map[string]dbus.Variant
 		err := l.conn.Object(loginName, s.Path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.GetAll",
 			dbus.FlagNoAutoStart, "org.freedesktop.login1.Session").Store(&props)
@@ -61,79 +72,147 @@ func (l *link) sshSessions(ctx context.Context) ([]session, error) {
 		if err != nil {
 			return nil, fmt.Errorf("sshctl: asking logind about session %s: %w", s.ID, err)
 		}
-		if props["Remote"].Value() == true && props["Service"].Value() == "sshd" {
-			found = append(found, session{id: s.ID, user: s.User})
+		scope, _ := props["Scope"].Value().(string)
+		leader, _ := props["Leader"].Value().(uint32)
+		ssh := props["Service"].Value() == "sshd"
+		if !ssh && leader != 0 && sessionScope(scope) {
+			if ssh, err = l.ledBySSHD(ctx, scope, leader); err != nil {
+				return nil, err
+			}
+		}
+		if ssh {
+			found = append(found, session{id: s.ID, user: s.User, uid: int64(s.UID), scope: scope})
 		}
 	}
 	return found, nil
 }
 
-// countSessions is for display: what can't be counted is 0, and the next signal tries again.
-func (l *link) countSessions(ctx context.Context) int {
+// countSessions is for display, and tells whether there is anybody to send away. What can't be counted is 0, and the next signal
+// tries again. Without logind systemd's scopes are counted; nobody tells when these change, so again says to count anew with
+// each reading.
+func (l *link) countSessions(ctx context.Context) (n int, again bool) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	found, err := l.sshSessions(ctx)
-	if err != nil {
-		return 0
+	if errors.Is(err, errNoLogind) {
+		found, err = l.sshScopes(ctx, anyOwner)
+		return len(found), true
 	}
-	return len(found)
+	if err != nil {
+		return 0, false
+	}
+	return len(found), false
 }
 
-// TerminateRemoteSessions ends every SSH session of this machine and waits until logind has let go of the last one. It
-// needs root. n is how many it ended. Sessions at the screen and keyboard are never touched.
-func TerminateRemoteSessions(ctx context.Context) (n int, err error) {
+// Ended is a session that has been ended.
+type Ended struct {
+	ID   string // logind's name of it, as in loginctl
+	User string
+	// Killed: it did not go when it was told to.
+	Killed bool
+}
+
+// TerminateRemoteSessions ends every SSH session of this machine and waits until the last one is gone; at most 20 s. It needs
+// root. Also after an error it says whom it told to go. Sessions at the screen and keyboard are never touched. It gets by
+// without logind, with a bus that is restarted meanwhile, and doesn't care whether the sessions have terminals.
+func TerminateRemoteSessions(ctx context.Context) ([]Ended, error) {
 	return terminateSessions(ctx, SystemBus, sessionGrace, sessionPatience)
 }
 
-func terminateSessions(ctx context.Context, address string, grace, patience time.Duration) (int, error) {
+func terminateSessions(ctx context.Context, address string, grace, patience time.Duration) ([]Ended, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("sessions are still there"))
 	defer cancel()
+	e := &ending{told: make(map[string]*Ended), hardAt: time.Now().Add(grace)}
+	retry := firstRetry
+	for {
+		err := e.over(ctx, address)
+		// As long as ctx lives, what was canceled was so by the end of the connection.
+		if err == nil || ctx.Err() != nil || !transient(err) && !errors.Is(err, context.Canceled) {
+			return e.all, err
+		}
+		sleep(ctx, retry, nil)
+		if ctx.Err() != nil {
+			return e.all, err
+		}
+		retry = min(2*retry, lastRetry)
+	}
+}
+
+// ending is the end of all SSH sessions. It outlives a connection to the bus.
+type ending struct {
+	told   map[string]*Ended
+	all    []Ended
+	hardAt time.Time // who is still there is killed then
+}
+
+// over works over one connection to the bus.
+func (e *ending) over(ctx context.Context, address string) error {
 	l, err := dial(ctx, address)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer l.close()
-	if err := l.watch(ctx); err != nil {
-		return 0, err
+	if err := errors.Join(l.watch(ctx), l.subscribe(ctx)); err != nil {
+		return err
 	}
-	told := make(map[string]bool) // told to end; true when it has been killed
-	kill := time.NewTimer(grace)
+	defer func() {
+		e.all = nil
+		for _, id := range slices.Sorted(maps.Keys(e.told)) {
+			e.all = append(e.all, *e.told[id])
+		}
+	}()
+	kill := time.NewTimer(time.Until(e.hardAt))
 	defer kill.Stop()
-	hard := false
+	revived, bare := false, false // bare: without logind
 	for {
-		left, err := l.sshSessions(ctx)
-		if errors.Is(err, errNoLogind) {
-			var there bool
-			if there, err = l.reviveLogind(ctx); err == nil && !there {
-				return 0, nil
-			}
-			if err == nil {
-				left, err = l.sshSessions(ctx)
-			}
+		var left []session
+		err := errNoLogind
+		if !bare {
+			left, err = l.sshSessions(ctx)
 		}
-		if err != nil {
-			return 0, err
-		}
-		if len(left) == 0 {
-			return len(told), nil
-		}
-		for _, s := range left {
-			if killed, ok := told[s.id]; ok && (killed || !hard) {
+		if errors.Is(err, errNoLogind) && !revived {
+			revived = true
+			if there, err := l.reviveLogind(ctx); err == nil && there {
 				continue
 			}
-			told[s.id] = hard
-			if err := l.endSession(ctx, s, hard); err != nil {
-				return 0, err
+		}
+		if errors.Is(err, errNoLogind) {
+			bare = true
+			left, err = l.sshScopes(ctx, ownedByRoot)
+		}
+		if err != nil {
+			return err
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		hard := !time.Now().Before(e.hardAt)
+		for _, s := range left {
+			who := e.told[s.id]
+			if who != nil && (who.Killed || !hard) {
+				continue
 			}
+			end := l.endSession
+			if bare {
+				end = l.endScope
+			}
+			if err := end(ctx, s, hard); err != nil {
+				return err // not told, as far as is known
+			}
+			e.told[s.id] = &Ended{ID: s.id, User: s.user, Killed: hard}
+		}
+		var look <-chan time.Time
+		if bare {
+			look = time.After(bareLook) // nobody tells
 		}
 		select {
 		case <-l.poke: // a session came or went
+		case <-look:
 		case <-kill.C:
-			hard = true
 		case <-l.done():
-			return 0, fmt.Errorf("sshctl: ending session %s of %s: %w", left[0].id, left[0].user, context.Cause(l.conn.Context()))
+			return fmt.Errorf("sshctl: ending session %s of %s: %w", left[0].id, left[0].user, context.Cause(l.conn.Context()))
 		case <-ctx.Done():
-			return 0, fmt.Errorf("sshctl: ending session %s of %s: %w; type: loginctl session-status %s",
+			return fmt.Errorf("sshctl: ending session %s of %s: %w; type: loginctl session-status %s",
 				left[0].id, left[0].user, context.Cause(ctx), left[0].id)
 		}
 	}
@@ -142,11 +221,10 @@ func terminateSessions(ctx context.Context, address string, grace, patience time
 // reviveLogind brings logind back to the bus, with the sessions it had. there is false on a machine without logind, where
 // nobody's sessions are known.
 func (l *link) reviveLogind(ctx context.Context) (there bool, err error) {
-	ctx, cancel := l.bound(ctx)
+	ctx, cancel := context.WithTimeout(ctx, reviveWithin)
 	defer cancel()
-	if err := l.subscribe(ctx); err != nil {
-		return false, err
-	}
+	ctx, unbind := l.bound(ctx)
+	defer unbind()
 	props, err := l.sd.GetUnitPropertiesContext(ctx, loginUnit)
 	if err != nil {
 		return false, fmt.Errorf("sshctl: asking systemd about %s: %w", loginUnit, err)

@@ -3,7 +3,7 @@ package sshctl
 import (
 	"context"
 	"errors"
-	"sync"
+	"slices"
 	"time"
 )
 
@@ -24,15 +24,15 @@ type SystemdConfig struct {
 // Systemd is the Door of a machine that runs systemd. It needs no privilege but what polkit grants.
 type Systemd struct {
 	address string
+	units   []string // SystemdConfig.Units
 
-	mu       sync.Mutex
-	bell     chan struct{} // closed and replaced whenever anything below changes
-	link     *link         // the connection; nil before its first reading and after its end
-	way      string        // the way in as of the last reading
-	busy     bool          // the socket was not down in the last reading
-	stops    uint64        // Stops begun so far
-	stopping int           // Stops at work
-	starting int           // StartUnit calls on their way to systemd, not yet accepted
+	news            // of anything below
+	link     *link  // the connection; nil before its first reading and after its end
+	way      string // the way in as of the last reading
+	known    facts  // the last reading
+	stops    uint64 // Stops begun so far
+	stopping int    // Stops at work
+	starting int    // StartUnit calls on their way to systemd, not yet accepted
 }
 
 var _ Door = (*Systemd)(nil)
@@ -42,30 +42,8 @@ func NewSystemd(cfg SystemdConfig) *Systemd {
 	if cfg.Address == "" {
 		cfg.Address = SystemBus
 	}
-	return &Systemd{address: cfg.Address, bell: make(chan struct{}), way: Service}
-}
-
-// ring wakes all who wait for a change. s.mu is held.
-func (s *Systemd) ring() {
-	close(s.bell)
-	s.bell = make(chan struct{})
-}
-
-// await returns nil as soon as ok holds; ok is called with s.mu held.
-func (s *Systemd) await(ctx context.Context, ok func() bool) error {
-	for {
-		s.mu.Lock()
-		yes, bell := ok(), s.bell
-		s.mu.Unlock()
-		if yes {
-			return nil
-		}
-		select {
-		case <-bell:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+	return &Systemd{address: cfg.Address, units: slices.Clone(cfg.Units), news: newNews(), way: Service,
+		known: facts{others: find(cfg.Units, nil)}}
 }
 
 // Run implements Door. It sleeps without a timer while the bus is there and nothing changes.
@@ -111,7 +89,12 @@ func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 func (s *Systemd) unknown(err error) State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return State{Active: "unknown", Unit: s.way, Err: err}
+	st := State{Active: "unknown", Unit: s.way, Err: err}
+	for _, o := range s.known.tell() {
+		o.Active, o.Result = "unknown", ""
+		st.Others = append(st.Others, o)
+	}
+	return st
 }
 
 // follow reports from one connection until it ends. read tells whether systemd could ever be asked over it.
@@ -126,10 +109,11 @@ func (s *Systemd) follow(ctx context.Context, l *link, tell func(State)) (read b
 		return false, err
 	}
 	var (
-		known     facts
-		sessions  int
-		instances bool
-		retry     = firstRetry
+		known    facts
+		sessions int
+		recount  bool                    // without logind nobody tells of sessions
+		matched  = make(map[string]bool) // other units whose signals are asked for
+		retry    = firstRetry
 	)
 	stale := uint32(staleOwner | staleFiles | staleUnits | staleSessions)
 	for {
@@ -137,23 +121,19 @@ func (s *Systemd) follow(ctx context.Context, l *link, tell func(State)) (read b
 			err = l.subscribe(ctx)
 		}
 		if err == nil && stale&(staleUnits|staleFiles|staleOwner) != 0 {
-			known, err = l.read(ctx, known, stale&staleFiles != 0)
-			if err == nil && known.files[Socket].instances && !instances {
-				// Those that came before the match was there show up in one more reading.
-				if err = l.matchInstances(ctx); err == nil {
-					instances = true
-					l.doubt(staleUnits)
-				}
+			known, err = l.read(ctx, s.units, known, stale&staleFiles != 0)
+			if err == nil {
+				err = l.follow(ctx, known, matched)
 			}
 		}
-		if err == nil && stale&staleSessions != 0 {
-			sessions = l.countSessions(ctx)
+		if err == nil && (recount || stale&staleSessions != 0) {
+			sessions, recount = l.countSessions(ctx)
 		}
 		if err == nil {
 			read, retry, stale = true, firstRetry, 0
 			st := known.state(sessions)
 			s.mu.Lock()
-			s.link, s.way, s.busy = l, st.Unit, !down(known.units[Socket].ActiveState)
+			s.link, s.way, s.known = l, st.Unit, known
 			s.ring()
 			s.mu.Unlock()
 			tell(st)

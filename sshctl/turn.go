@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
@@ -112,35 +113,36 @@ func (s *Systemd) Stop(ctx context.Context) error {
 // stop sends the stop jobs over l and sees them through.
 func (s *Systemd) stop(ctx context.Context, l *link) error {
 	s.mu.Lock()
-	way, busy := s.way, s.busy
+	way, known := s.way, s.known
 	s.mu.Unlock()
-	// A StopUnit costs a polkit check, so a socket that is neither the way in nor active isn't named until a list says so.
+	// A StopUnit costs a polkit check, so what is neither the way in nor active isn't named until a list says so.
 	units := []string{Service}
-	if way == Socket || busy {
+	if way == Socket || !down(known.units[Socket].ActiveState) {
 		units = []string{Socket, Service}
 	}
+	also := slices.DeleteFunc(known.guards(), func(unit string) bool { return down(known.units[unit].ActiveState) })
 	var worst error
 	for range stopRounds {
 		var err error
-		if worst, err = l.stopUnits(ctx, units); err != nil {
+		if worst, err = l.stopUnits(ctx, units, also); err != nil {
 			return err
 		}
 		if err := s.await(ctx, func() bool { return s.starting == 0 }); err != nil {
 			return explain("stopping", Service, err)
 		}
-		left, err := s.settle(ctx, l)
+		left, err := s.settle(ctx, l, known)
 		if err != nil {
 			return err
 		}
 		if shut(left) {
-			return l.clearFailed(ctx, left)
+			return l.clearFailed(ctx, left, known)
 		}
-		units = units[:0]
-		for _, unit := range []string{Socket, Service} {
-			if u, ok := left[unit]; ok && !shut(map[string]sd.UnitStatus{unit: u}) {
-				units = append(units, unit)
-			}
+		running := func(unit string) bool {
+			u, ok := left[unit]
+			return ok && !shut(map[string]sd.UnitStatus{unit: u})
 		}
+		units = slices.DeleteFunc([]string{Socket, Service}, func(unit string) bool { return !running(unit) })
+		also = slices.DeleteFunc(known.guards(), func(unit string) bool { return !running(unit) })
 	}
 	if worst != nil {
 		return worst
@@ -150,19 +152,20 @@ func (s *Systemd) stop(ctx context.Context, l *link) error {
 
 // settle lists the units once the named ones have been stopped. Instances are stopped by systemd along with the socket
 // (PartOf in their drop-in), or end by themselves: as long as only they are left, it waits.
-func (s *Systemd) settle(ctx context.Context, l *link) (map[string]sd.UnitStatus, error) {
+func (s *Systemd) settle(ctx context.Context, l *link, known facts) (map[string]sd.UnitStatus, error) {
 	for {
 		s.mu.Lock()
 		bell := s.bell
 		s.mu.Unlock()
-		units, err := l.list(ctx)
+		units, err := l.list(ctx, known.others)
 		if err != nil {
 			return nil, err
 		}
+		units = known.held(units)
 		waiting := false
 		for name, u := range units {
 			up := !shut(map[string]sd.UnitStatus{name: u})
-			if up && !instance(name) {
+			if up && !known.connection(name) {
 				return units, nil
 			}
 			waiting = waiting || up
@@ -175,32 +178,42 @@ func (s *Systemd) settle(ctx context.Context, l *link) (map[string]sd.UnitStatus
 		case <-l.done():
 			return nil, errAway
 		case <-ctx.Done():
-			return nil, explain("stopping", "the connections of "+Socket, context.Cause(ctx))
+			return nil, explain("stopping", "the connections of sockets", context.Cause(ctx))
 		}
 	}
 }
 
-// stopUnits stops units all at once and waits for the jobs. bad is the first job that didn't end well.
-func (l *link) stopUnits(ctx context.Context, units []string) (bad, err error) {
-	results, errs := make([]string, len(units)), make([]error, len(units))
-	var wg sync.WaitGroup
-	for i, unit := range units {
-		wg.Go(func() {
-			j, err := l.enqueue(ctx, "stop", unit)
-			if notLoaded(err) {
-				results[i] = "done"
-				return
-			}
-			if err == nil {
-				results[i], err = j.wait(ctx)
-			}
-			if err != nil {
-				errs[i] = explain("stopping", unit, err)
-			}
-		})
+// stopUnits stops units and also all at once, and waits for the jobs. The calls for also go out when systemd has taken those
+// for units, so that polkit, which answers one at a time, is first asked about these; no unit waits for the end of another. bad
+// is the first job that didn't end well.
+func (l *link) stopUnits(ctx context.Context, units, also []string) (bad, err error) {
+	all := slices.Concat(units, also)
+	results, errs := make([]string, len(all)), make([]error, len(all))
+	var wg, taken sync.WaitGroup
+	stop := func(i int, accepted func()) {
+		j, err := l.enqueue(ctx, "stop", all[i])
+		accepted()
+		if notLoaded(err) {
+			results[i] = "done"
+			return
+		}
+		if err == nil {
+			results[i], err = j.wait(ctx)
+		}
+		if err != nil {
+			errs[i] = explain("stopping", all[i], err)
+		}
+	}
+	for i := range units {
+		taken.Add(1)
+		wg.Go(func() { stop(i, taken.Done) })
+	}
+	taken.Wait()
+	for i := range also {
+		wg.Go(func() { stop(len(units)+i, func() {}) })
 	}
 	wg.Wait()
-	for i, unit := range units {
+	for i, unit := range all {
 		if results[i] != "done" && bad == nil {
 			bad = &JobError{Unit: unit, Job: "stop", Result: results[i]}
 		}
@@ -209,9 +222,9 @@ func (l *link) stopUnits(ctx context.Context, units []string) (bad, err error) {
 }
 
 // clearFailed resets units that are down because they failed, so that no limit of theirs holds up the next start.
-func (l *link) clearFailed(ctx context.Context, units map[string]sd.UnitStatus) error {
-	for _, unit := range []string{Socket, Service} {
-		if units[unit].ActiveState != "failed" {
+func (l *link) clearFailed(ctx context.Context, units map[string]sd.UnitStatus, known facts) error {
+	for unit, u := range units {
+		if u.ActiveState != "failed" || known.connection(unit) {
 			continue
 		}
 		bounded, cancel := l.bound(ctx)
@@ -234,9 +247,6 @@ func (s *Systemd) WarnSessions(ctx context.Context, w Warning) error {
 	}
 	return s.oneshot(ctx, WarnUnit+string(w)+".service")
 }
-
-// StartOthers implements Door.
-func (s *Systemd) StartOthers(context.Context) error { return nil }
 
 // oneshot starts one of keyswitchd's own units and waits until it has finished.
 func (s *Systemd) oneshot(ctx context.Context, unit string) error {

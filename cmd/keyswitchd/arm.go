@@ -67,11 +67,17 @@ func arm(ctx context.Context, w io.Writer, cfgPath string, cfg config.Config) er
 		return err
 	}
 	defer sd.Close()
-	err = machine(w).Arm(ctx, sd, func(ctx context.Context) error {
+	err = machine(w).Arm(ctx, sd, cfg.Units, func(ctx context.Context) error {
 		return harden(ctx, w, cfgPath, cfg, hardenFlags{force: true})
 	})
 	if err != nil {
 		return err
+	}
+	if err := interlock.AwaitPermits(ctx, sd, cfg.Units); err != nil {
+		return fmt.Errorf("arm: armed, but the further units will not start: %w", err)
+	}
+	for _, unit := range cfg.Units {
+		fmt.Fprintf(w, "the same key guards %s\n", unit)
 	}
 	fmt.Fprintf(w, "armed: SSH runs while the key on %s is on, and only then. keyswitchd --status says how things are; keyswitchd disarm takes it back.\n", cfg.Key.Line)
 	return nil
@@ -83,6 +89,9 @@ func ask(in io.Reader, w io.Writer, cfg config.Config) error {
 		return usage("arm: this asks for a confirmation, and there is no terminal to ask on; --yes goes without")
 	}
 	fmt.Fprintf(w, "From now on SSH runs only while the key on %s is on.", cfg.Key.Line)
+	if len(cfg.Units) > 0 {
+		fmt.Fprintf(w, " So do %s.", strings.Join(cfg.Units, ", "))
+	}
 	if cfg.EndSessions {
 		fmt.Fprint(w, " If it is off now, SSH closes and the sessions over SSH end")
 		if os.Getenv("SSH_CONNECTION") != "" {

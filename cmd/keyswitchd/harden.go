@@ -61,7 +61,7 @@ func newHarden(cfgPath *string) *cobra.Command {
 	return cmd
 }
 
-// harden tells on w each change that it makes and what surprises somebody: in ssh.service that is the journal.
+// harden tells on w each change that it makes, in ssh.service that is the journal, and what surprises somebody.
 func harden(ctx context.Context, w io.Writer, cfgPath string, cfg config.Config, f hardenFlags) error {
 	if err := os.Mkdir(privsepDir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("harden: making sshd's %s: %w", privsepDir, err)
@@ -76,8 +76,10 @@ func harden(ctx context.Context, w io.Writer, cfgPath string, cfg config.Config,
 		o.Warnings, o.Force = warnings(ctx, cfg), false
 		r, err = hardening.Harden(ctx, o)
 	}
-	for _, warning := range r.Warnings {
-		fmt.Fprintln(w, "warning:", warning)
+	if !f.quiet { // at the start of SSH keyswitchd.service tells them, once it is open
+		for _, warning := range r.Warnings {
+			fmt.Fprintln(w, "warning:", warning)
+		}
 	}
 	return err
 }

@@ -25,6 +25,7 @@ func runRecorded(ctx context.Context, cfgPath string, stderr io.Writer) error {
 	} else {
 		log.Error("keyswitchd gives up, so that systemd closes SSH and starts it again", record.GaveUp.Attr(), "err", err)
 	}
+	h.Linger()                    // at most at the start, when SSH is closed
 	return &exitError{Code: code} // once is enough
 }
 

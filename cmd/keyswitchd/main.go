@@ -103,8 +103,8 @@ func newRoot() *cobra.Command {
 	root.Flags().BoolVar(&showStatus, "status", false, "say how things are, like the subcommand status")
 	root.Flags().BoolVar(&asJSON, "json", false, "with --status: as JSON")
 	root.AddCommand(
-		newRun(&cfgPath), newStatus(), newHarden(&cfgPath), newRestore(), newAudit(&cfgPath), newArm(&cfgPath), newDisarm(),
-		newSimulate(&cfgPath), newConfig(&cfgPath), newWiring(&cfgPath), newEndSessions(), newLEDOff(&cfgPath),
+		newRun(&cfgPath), newStatus(), newOn(), newOff(), newAuto(), newHarden(&cfgPath), newRestore(), newAudit(&cfgPath), newArm(&cfgPath), newDisarm(),
+		newSimulate(&cfgPath), newConfig(&cfgPath), newWiring(&cfgPath), newEndSessions(), newWarnSessions(&cfgPath), newLEDOff(&cfgPath),
 	)
 	return root
 }

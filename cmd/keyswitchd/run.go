@@ -2,15 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
-	"syscall"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -26,6 +22,9 @@ import (
 
 // runtimeDir is RuntimeDirectory= of keyswitchd.service. The interlock's AssertPathExists= names the permit in it.
 const runtimeDir = "/run/keyswitchd"
+
+// lockdownFile is in StateDirectory= of keyswitchd.service.
+const lockdownFile = "/var/lib/keyswitchd-lockdown/lockdown"
 
 func newRun(cfgPath *string) *cobra.Command {
 	return &cobra.Command{
@@ -57,14 +56,20 @@ func runDaemon(ctx context.Context, cfgPath string, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("run: reading WATCHDOG_USEC: %w", err)
 	}
+	clock, err := keyswitch.NewBoottime()
+	if err != nil {
+		return err
+	}
 	bus := status.NewBus(nil)
 	news := make(chan struct{}, 1)
 	key := gpio.NewKey(board, cfg.Key)
 	c := &keyswitch.Controller{
 		Key:       key,
 		LED:       gpio.NewLED(board, cfg.LED),
-		Door:      sshctl.NewSystemd(sshctl.SystemdConfig{}),
+		Door:      sshctl.NewSystemd(sshctl.SystemdConfig{Units: cfg.Units}),
 		Permit:    keyswitch.PermitFile(filepath.Join(runtimeDir, "permit")),
+		Clock:     clock,
+		Lockdown:  keyswitch.LockdownFile(lockdownFile),
 		Hardening: func() (hardening.Result, error) { return hardening.ReadResult(hardening.DefaultResultFile) },
 		Publish: func(s status.Status) {
 			select {
@@ -94,6 +99,7 @@ func runDaemon(ctx context.Context, cfgPath string, log *slog.Logger) error {
 		Log: log,
 	}
 	c.Set(settings(cfg))
+	answerOverrides(bus, c, log)
 
 	var wait sync.WaitGroup
 	defer wait.Wait()
@@ -120,47 +126,16 @@ func runDaemon(ctx context.Context, cfgPath string, log *slog.Logger) error {
 // checkLines refuses a line that this board doesn't have: no waiting makes it appear. Everything else that may be wrong with a
 // line can pass (another consumer, a driver that loads late), so that is left to the daemon to show and to retry.
 func checkLines(board gpio.Board, cfg config.Config) error {
-	for _, l := range []struct{ name, at string }{{cfg.Key.Line, cfg.KeyAt}, {cfg.LED.Name, cfg.LEDAt}} {
+	lines := []struct{ name, at string }{{cfg.Key.Line, cfg.KeyAt}, {cfg.LED.Name, cfg.LEDAt}}
+	if cfg.Key.Second != "" {
+		lines = append(lines, struct{ name, at string }{cfg.Key.Second, cfg.SecondAt})
+	}
+	for _, l := range lines {
 		if err := gpio.CheckLine(board, l.name); err != nil {
 			return &exitError{Code: exitConfig, Err: fmt.Errorf("config: %s: %w", l.at, err)}
 		}
 	}
 	return nil
-}
-
-func settings(cfg config.Config) keyswitch.Settings {
-	return keyswitch.Settings{RequireTurn: cfg.RequireTurn, MaxOn: cfg.MaxOn, EndSessions: cfg.EndSessions}
-}
-
-// reload takes in the configuration again on each SIGHUP. A bad one changes nothing but the status.
-func reload(ctx context.Context, path string, running config.Config, c *keyswitch.Controller, log *slog.Logger) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	now := settings(running)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hup:
-		}
-		notify(log, daemon.SdNotifyReloading)
-		cfg, err := config.Load(path)
-		switch {
-		case err != nil:
-			log.Error("the configuration was not reloaded", record.ReloadRefused.Attr(), "err", err)
-			now.Problems = []string{"the configuration was not reloaded, the former one is in force: " + err.Error()}
-		default:
-			now = settings(cfg)
-			if cfg.Key != running.Key || cfg.LED != running.LED {
-				// Another line means another first reading: that is a restart, and it closes SSH.
-				now.Problems = append(now.Problems, "[gpio] was changed: systemctl restart keyswitchd puts it in force (and closes SSH for a moment)")
-			}
-			log.Info("the configuration was reloaded; [hardening] is in force from the next start or reload of SSH", record.Reloaded.Attr(), "file", path)
-		}
-		c.Set(now)
-		notify(log, daemon.SdNotifyReady)
-	}
 }
 
 // notify tells systemd (sd_notify(3)). It is the only one to whom a failure matters, and it will notice.
@@ -186,28 +161,6 @@ func newLEDOff(cfgPath *string) *cobra.Command {
 				return err
 			}
 			return gpio.Darken(board, cfg.LED)
-		},
-	}
-}
-
-func newEndSessions() *cobra.Command {
-	return &cobra.Command{
-		Use:    "end-sessions",
-		Short:  "End all SSH sessions (what keyswitchd-end-sessions.service runs)",
-		Hidden: true,
-		Args:   noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), 25*time.Second)
-			defer cancel()
-			n, err := sshctl.TerminateRemoteSessions(ctx)
-			if errors.Is(err, context.DeadlineExceeded) {
-				return fmt.Errorf("end-sessions: some sessions are still there: %w; loginctl list-sessions shows them", err)
-			}
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "ended %d SSH sessions\n", n)
-			return nil
 		},
 	}
 }

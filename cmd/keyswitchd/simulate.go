@@ -44,6 +44,9 @@ func newSimulate(cfgPath *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := simulate.CheckScript(steps, o.Config.Key.Second); err != nil {
+				return usage("%w", err)
+			}
 			if guarded {
 				ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
 				defer stop()

@@ -55,7 +55,7 @@ var doorsKnown = [...]door{
 	{"serial-getty@.service", "a login on the serial line, for whoever is at the pins", Info, ""},
 }
 
-// otherDoors: the key guards OpenSSH, and nothing else.
+// otherDoors: the key guards OpenSSH, and what units in keyswitchd.toml names.
 func otherDoors(_ context.Context, m *Machine, n notes) {
 	for _, d := range doorsKnown {
 		active, enabled := m.unit(d.unit)
@@ -74,6 +74,10 @@ func otherDoors(_ context.Context, m *Machine, n notes) {
 		if d.unit == "sshswitch.service" && !m.armed {
 			severity = Warning
 		}
+		if m.armed && m.guards(n, d.unit) {
+			n.add(Info, "nothing, if it is meant to open with SSH", "%s: %s; the same key guards it", d.unit, d.what)
+			continue
+		}
 		n.add(severity, mend, "%s %s: %s", d.unit, state, d.what)
 	}
 	if active, enabled := m.unit("ssh.socket"); (active || enabled) && !m.armed {
@@ -85,6 +89,21 @@ func otherDoors(_ context.Context, m *Machine, n notes) {
 		}
 	}
 	connect(m, n)
+}
+
+// guards reports whether the interlock is on a unit (units in keyswitchd.toml): the one that this keyswitchd brings, and it alone.
+func (m *Machine) guards(n notes, unit string) bool {
+	kind := unit[strings.LastIndexByte(unit, '.'):]
+	want := m.textOrLeave(n, "/usr/lib/keyswitchd/interlock/other"+kind+".conf")
+	if want == "" || m.textOrLeave(n, "/etc/systemd/system/"+unit+".d/"+dropIn) != want {
+		return false
+	}
+	for _, name := range m.names(n, "/etc/systemd/system/"+unit+".d") {
+		if name != dropIn && strings.HasSuffix(name, ".conf") {
+			otherDropIn(m, n, "/etc/systemd/system/"+unit+".d/"+name)
+		}
+	}
+	return true
 }
 
 // connect looks for Raspberry Pi Connect, which runs in the users' own systemd.

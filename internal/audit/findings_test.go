@@ -54,6 +54,22 @@ func TestFindings(t *testing.T) {
 		{"bad: wanted by a package", func(m *machine) {
 			m.link("usr/lib/systemd/system/sockets.target.wants/cockpit.socket", "../cockpit.socket")
 		}, "doors", Critical, "cockpit.socket starts at boot"},
+		{"guarded by the same key", func(m *machine) {
+			m.link("usr/lib/systemd/system/sockets.target.wants/cockpit.socket", "../cockpit.socket")
+			m.write("usr/lib/keyswitchd/interlock/other.socket.conf", "[Unit]\n", 0o644)
+			m.write("etc/systemd/system/cockpit.socket.d/50-keyswitchd.conf", "[Unit]\n", 0o644)
+		}, "doors", Info, "cockpit.socket: Cockpit: a terminal in the browser; the same key guards it"},
+		{"bad: guarded, but edited", func(m *machine) {
+			m.link("usr/lib/systemd/system/sockets.target.wants/cockpit.socket", "../cockpit.socket")
+			m.write("usr/lib/keyswitchd/interlock/other.socket.conf", "[Unit]\n", 0o644)
+			m.write("etc/systemd/system/cockpit.socket.d/50-keyswitchd.conf", "", 0o644)
+		}, "doors", Critical, "cockpit.socket starts at boot"},
+		{"bad: guarded, and loosened", func(m *machine) {
+			m.units(Unit{Name: "wayvnc.service", Enabled: true})
+			m.write("usr/lib/keyswitchd/interlock/other.service.conf", "[Unit]\n", 0o644)
+			m.write("etc/systemd/system/wayvnc.service.d/50-keyswitchd.conf", "[Unit]\n", 0o644)
+			m.write("etc/systemd/system/wayvnc.service.d/99-mine.conf", "[Unit]\nAssertPathExists=\n", 0o644)
+		}, "doors", Warning, "99-mine.conf:2 changes"},
 		{"bad: an instance at boot", func(m *machine) {
 			m.link("etc/systemd/system/multi-user.target.wants/tigervncserver@:1.service", "/x")
 		}, "doors", Critical, "tigervncserver@.service starts at boot"},

@@ -14,7 +14,7 @@ const maxUnits = 16
 var unitName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.-]*(@[A-Za-z0-9:_.-]+)?\.(service|socket)$`)
 
 // needed begin the names of units without which the key, or a person at the console, could do nothing any more.
-var needed = []string{"systemd-", "dbus", "polkit", "keyswitchd", "user@", "user-runtime-dir@", "getty@", "serial-getty@", "console-getty"}
+var needed = []string{"systemd-", "dbus", "polkit", "keyswitchd", "user@", "user-runtime-dir@", "getty@", "serial-getty@", "console-getty", "container-getty@", "autovt@"}
 
 // units checks the list of further units. The result has no doubles, in the order of the file.
 func (c *checker) units(key string, names []string) []string {
@@ -27,7 +27,7 @@ func (c *checker) units(key string, names []string) []string {
 		switch {
 		case len(name) > 255 || !unitName.MatchString(name):
 			c.bad(key, `%q is not the name of a service or a socket; write it as systemctl has it, such as "cockpit.socket"`, name)
-		case name == "ssh.service", name == "ssh.socket", name == "sshd.service", strings.HasPrefix(name, "sshd@"):
+		case name == "ssh.service", name == "ssh.socket", name == "sshd.service", strings.HasPrefix(name, "ssh@"), strings.HasPrefix(name, "sshd@"):
 			c.bad(key, "%s is SSH itself, which the key guards anyway; leave it out", name)
 		case slices.ContainsFunc(needed, func(p string) bool { return strings.HasPrefix(name, p) }):
 			c.bad(key, "%s is what the key itself, or a person at the console, needs; it can't depend on the key", name)

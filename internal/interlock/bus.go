@@ -78,6 +78,34 @@ func (b *Bus) Active(ctx context.Context, unit string) (bool, error) {
 	return false, nil
 }
 
+// Unit reads what arming has to know. systemd loads the unit for it, if it isn't in memory.
+func (b *Bus) Unit(ctx context.Context, name string) (Unit, error) {
+	p, err := b.conn.GetUnitPropertiesContext(ctx, name)
+	if err != nil {
+		return Unit{}, fmt.Errorf("interlock: asking systemd about %s: %w", name, err)
+	}
+	var u Unit
+	u.ID, _ = p["Id"].(string)
+	u.Load, _ = p["LoadState"].(string)
+	u.CanStart, _ = p["CanStart"].(bool)
+	u.CanStop, _ = p["CanStop"].(bool)
+	u.Triggers, _ = p["Triggers"].([]string)
+	u.TriggeredBy, _ = p["TriggeredBy"].([]string)
+	u.After, _ = p["After"].([]string)
+	for _, kind := range []string{"Requires", "Requisite", "BindsTo", "Wants"} {
+		units, _ := p[kind].([]string)
+		u.Needs = append(u.Needs, units...)
+	}
+	if strings.HasSuffix(name, ".socket") && u.Load == "loaded" {
+		accept, err := b.conn.GetUnitTypePropertyContext(ctx, name, "Socket", "Accept")
+		if err != nil {
+			return Unit{}, fmt.Errorf("interlock: asking systemd about %s: %w", name, err)
+		}
+		u.Accept, _ = accept.Value.Value().(bool)
+	}
+	return u, nil
+}
+
 // Restart is systemctl restart.
 func (b *Bus) Restart(ctx context.Context, unit string) error {
 	return b.job(ctx, "restart", unit, b.conn.RestartUnitContext)

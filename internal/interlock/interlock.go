@@ -4,24 +4,18 @@ package interlock
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
-	"keyswitchd/internal/folder"
 	"keyswitchd/sshctl"
 )
 
 // dropIn is the name of the drop-in in each unit's directory; sshctl looks for it (sshctl.DropIn).
 const dropIn = "50-keyswitchd.conf"
-
-// recordFile is the memory of what was there before, in Machine.State.
-const recordFile = "armed.json"
 
 // Units are what `arm` puts the interlock on. A drop-in for a unit that a release doesn't have waits there, in case an
 // upgrade brings it.
@@ -33,6 +27,8 @@ type Machine struct {
 	Units   string // the administrator's unit files, systemd.unit(5)
 	State   string // where the record is kept
 	SSHConf string // keyswitchd's drop-in for sshd_config, to be put back by Disarm
+	Rule    string // the rule of polkit for the further units
+	Root    string // where the unit files of the user managers are looked for; "/"
 
 	// Hardened and Restore are for what hardening has changed in other files (hardening.Hardened, hardening.Restore); nil is nothing.
 	Hardened func() (bool, error)
@@ -46,6 +42,8 @@ func DefaultMachine() Machine {
 		Units:   "/etc/systemd/system",
 		State:   "/var/lib/keyswitchd",
 		SSHConf: "/etc/ssh/sshd_config.d/00-keyswitchd.conf",
+		Rule:    sshctl.OthersPolkitRule,
+		Root:    "/",
 	}
 }
 
@@ -56,29 +54,12 @@ type Systemd interface {
 	Enable(ctx context.Context, unit string) error
 	Disable(ctx context.Context, unit string) error
 	Active(ctx context.Context, unit string) (bool, error)
+	// Unit says what there is to know of a unit. One that doesn't exist has Load "not-found".
+	Unit(ctx context.Context, name string) (Unit, error)
 	// Restart, Start and Stop wait for the job and return an error unless it ended well.
 	Restart(ctx context.Context, unit string) error
 	Start(ctx context.Context, unit string) error
 	Stop(ctx context.Context, unit string) error
-}
-
-// record is what there was before arming. It is written first and removed last, so that whatever is cut short can be
-// taken back.
-type record struct {
-	At      time.Time       `json:"at"`
-	Files   []before        `json:"files"`
-	Enabled bool            `json:"enabled"` // keyswitchd.service was
-	Active  map[string]bool `json:"active"`  // ssh.service and ssh.socket
-	// Hardened says that somebody had run `keyswitchd harden` by hand before.
-	Hardened bool `json:"hardened,omitempty"`
-}
-
-// before is a file as it was. A file that was not there has a nil Content.
-type before struct {
-	Path    string      `json:"path"`
-	Content []byte      `json:"content"`
-	Mode    os.FileMode `json:"mode"`
-	NewDir  bool        `json:"new_dir"` // its directory was not there either
 }
 
 // Armed reports whether the machine is armed, or was being armed when something cut it short.
@@ -90,21 +71,32 @@ func (m Machine) Armed() (bool, error) {
 	return err == nil, err
 }
 
-// Arm puts the interlock in place, has harden prove the configuration, and starts and enables the daemon. If anything
-// fails, everything is put back. Arming an armed machine brings its drop-ins up to date.
-func (m Machine) Arm(ctx context.Context, sd Systemd, harden func(context.Context) error) (err error) {
+// Arm puts the interlock in place, on SSH and on the further units, has harden prove the configuration, and starts and enables
+// the daemon. If anything fails, everything is put back. Arming an armed machine brings its drop-ins up to date; a further unit
+// that is no longer named is put back as it was before.
+func (m Machine) Arm(ctx context.Context, sd Systemd, units []string, harden func(context.Context) error) (err error) {
 	again, err := m.Armed()
 	if err != nil {
 		return fmt.Errorf("interlock: looking whether the machine is armed: %w", err)
 	}
-	drops, err := m.drops()
+	guards, named, err := m.plan(ctx, sd, units)
 	if err != nil {
 		return err
 	}
-	if !again {
-		if err := m.remember(ctx, sd, drops); err != nil {
+	drops, err := m.drops(guards)
+	if err != nil {
+		return err
+	}
+	var r record
+	if again {
+		if r, err = m.readRecord(); err != nil {
 			return err
 		}
+	}
+	if r, err = m.remember(ctx, sd, r, drops, named); err != nil {
+		return err
+	}
+	if !again {
 		defer func() {
 			if err != nil {
 				// Its own time: the caller's may have run out, which is perhaps why we are here.
@@ -124,18 +116,35 @@ func (m Machine) Arm(ctx context.Context, sd Systemd, harden func(context.Contex
 			return fmt.Errorf("interlock: writing %s: %w", path, err)
 		}
 	}
+	if err := m.writeRule(named); err != nil {
+		return err
+	}
+	kept, gone := r.split(m, drops, named)
+	for _, b := range gone.Files {
+		if err := b.putBack(); err != nil {
+			return fmt.Errorf("interlock: putting back %s: %w", b.Path, err)
+		}
+	}
 	if err := sd.Reload(ctx); err != nil {
 		return err
 	}
 	if err := sd.Enable(ctx, sshctl.DaemonUnit); err != nil {
 		return err
 	}
+	if err := gone.settle(ctx, sd); err != nil {
+		return err
+	}
+	if len(gone.Files) > 0 {
+		if err := m.writeRecord(kept); err != nil {
+			return err
+		}
+	}
 	// The order matters to somebody who arms over SSH with the key off: nothing is left to do when this cuts them off.
 	return sd.Restart(ctx, sshctl.DaemonUnit)
 }
 
 // drops reads the drop-ins as installed: where each goes, and its content.
-func (m Machine) drops() (map[string][]byte, error) {
+func (m Machine) drops(guards []guard) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for _, unit := range Units {
 		name := unit
@@ -146,59 +155,16 @@ func (m Machine) drops() (map[string][]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("interlock: reading the drop-in for %s: %w; install keyswitchd again", unit, err)
 		}
-		out[filepath.Join(m.Units, unit+".d", dropIn)] = content
+		out[m.place(unit)] = content
+	}
+	for _, g := range guards {
+		out[m.place(g.unit)] = g.content
 	}
 	return out, nil
 }
 
-// remember writes the record.
-func (m Machine) remember(ctx context.Context, sd Systemd, drops map[string][]byte) error {
-	r := record{At: time.Now(), Active: map[string]bool{}}
-	paths := []string{m.SSHConf}
-	for path := range drops {
-		paths = append(paths, path)
-	}
-	slices.Sort(paths)
-	for _, path := range paths {
-		b := before{Path: path}
-		dir, err := folder.Open(filepath.Dir(path))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			b.NewDir = true
-		case err != nil:
-			return fmt.Errorf("interlock: looking at %s: %w", path, err)
-		default:
-			b.Content, b.Mode, err = dir.ReadMode(filepath.Base(path))
-			dir.Close()
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("interlock: looking at %s: %w", path, err)
-			}
-		}
-		r.Files = append(r.Files, b)
-	}
-	var err error
-	if r.Enabled, err = sd.Enabled(ctx, sshctl.DaemonUnit); err != nil {
-		return err
-	}
-	for _, unit := range []string{sshctl.Service, sshctl.Socket} {
-		if r.Active[unit], err = sd.Active(ctx, unit); err != nil {
-			return err
-		}
-	}
-	if m.Hardened != nil {
-		if r.Hardened, err = m.Hardened(); err != nil {
-			return err
-		}
-	}
-	data, err := json.MarshalIndent(r, "", "\t")
-	if err != nil {
-		return err
-	}
-	if err := writeFile(filepath.Join(m.State, recordFile), append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("interlock: remembering what was there: %w", err)
-	}
-	return nil
-}
+// place is where the drop-in of a unit goes.
+func (m Machine) place(unit string) string { return filepath.Join(m.Units, unit+".d", dropIn) }
 
 // Disarm puts everything back as it was before Arm: the files byte for byte, the daemon stopped and not enabled, SSH
 // running if it ran. It may be called again after it was cut short. ErrNotArmed if there is nothing to put back.
@@ -206,17 +172,9 @@ func (m Machine) Disarm(ctx context.Context, sd Systemd) error { return m.disarm
 
 // disarm puts back what was hardened, but, unless all is set, not if that was done by hand before Arm.
 func (m Machine) disarm(ctx context.Context, sd Systemd, all bool) error {
-	data, err := os.ReadFile(filepath.Join(m.State, recordFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return ErrNotArmed
-	}
+	r, err := m.readRecord()
 	if err != nil {
-		return fmt.Errorf("interlock: reading what was there: %w", err)
-	}
-	var r record
-	if err := json.Unmarshal(data, &r); err != nil {
-		return fmt.Errorf("interlock: reading %s: %w; remove %s/*.d/%s and that file by hand, then systemctl daemon-reload and systemctl disable --now keyswitchd",
-			filepath.Join(m.State, recordFile), err, m.Units, dropIn)
+		return err
 	}
 	var errs []error
 	for _, b := range r.Files {
@@ -224,6 +182,7 @@ func (m Machine) disarm(ctx context.Context, sd Systemd, all bool) error {
 			errs = append(errs, fmt.Errorf("interlock: putting back %s: %w", b.Path, err))
 		}
 	}
+	errs = append(errs, m.removeRule())
 	if m.Restore != nil && (all || !r.Hardened) {
 		errs = append(errs, m.Restore(ctx))
 	}
@@ -251,24 +210,9 @@ func (m Machine) disarm(ctx context.Context, sd Systemd, all bool) error {
 			return err
 		}
 	}
-	return removeFile(filepath.Join(m.State, recordFile))
+	// One of the further units that doesn't start any more must not keep the machine half armed.
+	return errors.Join(r.settle(ctx, sd), removeFile(filepath.Join(m.State, recordFile)))
 }
 
 // ErrNotArmed says that Disarm has nothing to put back.
 var ErrNotArmed = errors.New("interlock: this machine is not armed")
-
-func (b before) putBack() error {
-	if b.Content != nil {
-		return writeFile(b.Path, b.Content, b.Mode)
-	}
-	if err := removeFile(b.Path); err != nil {
-		return err
-	}
-	if b.NewDir {
-		// Only if nobody else put something there.
-		if err := os.Remove(filepath.Dir(b.Path)); err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotEmpty(err) {
-			return err
-		}
-	}
-	return nil
-}

@@ -15,6 +15,7 @@ import (
 type fakeSystemd struct {
 	enabled map[string]bool
 	active  map[string]bool
+	units   map[string]Unit
 	fail    string // the call that fails, as "verb unit"
 	did     []string
 }
@@ -33,6 +34,16 @@ func (s *fakeSystemd) Enabled(_ context.Context, u string) (bool, error) {
 	return s.enabled[u], s.do("enabled " + u)
 }
 func (s *fakeSystemd) Active(_ context.Context, u string) (bool, error) { return s.active[u], nil }
+func (s *fakeSystemd) Unit(_ context.Context, name string) (Unit, error) {
+	u, ok := s.units[name]
+	if !ok {
+		u.Load = "not-found"
+	}
+	if u.ID == "" {
+		u.ID = name
+	}
+	return u, nil
+}
 func (s *fakeSystemd) Enable(_ context.Context, u string) error {
 	s.enabled[u] = true
 	return s.do("enable " + u)
@@ -58,11 +69,15 @@ func (s *fakeSystemd) Stop(_ context.Context, u string) error {
 func machine(t *testing.T) (Machine, *fakeSystemd) {
 	root := t.TempDir()
 	m := Machine{Source: filepath.Join(root, "src"), Units: filepath.Join(root, "units"), State: filepath.Join(root, "state"),
-		SSHConf: filepath.Join(root, "ssh", "00-keyswitchd.conf")}
+		SSHConf: filepath.Join(root, "ssh", "00-keyswitchd.conf"), Rule: filepath.Join(root, "polkit", "50-keyswitchd-units.rules"), Root: root}
 	for path, text := range map[string]string{
 		filepath.Join(m.Source, "ssh.service.conf"):           "[Unit]\n",
 		filepath.Join(m.Source, "ssh.socket.conf"):            "[Unit]\n",
 		filepath.Join(m.Source, "ssh@.service.conf"):          "[Unit]\n",
+		filepath.Join(m.Source, "other.service.conf"):         "[Unit]\n",
+		filepath.Join(m.Source, "other.socket.conf"):          "[Unit]\n",
+		filepath.Join(m.Source, "other@.service.conf"):        "[Unit]\nPartOf=@SOCKET@\n",
+		filepath.Join(filepath.Dir(m.Rule), "10-mine.rules"):  "// mine\n",
 		filepath.Join(m.Units, "ssh.service.d", "admin.conf"): "mine\n",
 		m.SSHConf: "earlier\n",
 	} {
@@ -109,7 +124,7 @@ func (m Machine) pretendHarden(context.Context) error {
 func TestArmAndDisarm(t *testing.T) {
 	m, sd := machine(t)
 	before := tree(t, m)
-	if err := m.Arm(t.Context(), sd, m.pretendHarden); err != nil {
+	if err := m.Arm(t.Context(), sd, nil, m.pretendHarden); err != nil {
 		t.Fatal(err)
 	}
 	for _, unit := range Units {
@@ -122,7 +137,7 @@ func TestArmAndDisarm(t *testing.T) {
 		t.Errorf("did %q: the daemon must start when systemd has read the interlock", sd.did)
 	}
 	// Arming again, as an upgrade does, must not take the armed state for the one to go back to.
-	if err := m.Arm(t.Context(), sd, m.pretendHarden); err != nil {
+	if err := m.Arm(t.Context(), sd, nil, m.pretendHarden); err != nil {
 		t.Fatal(err)
 	}
 	sd.active["ssh.service"] = false
@@ -147,7 +162,7 @@ func TestArmFails(t *testing.T) {
 			m, sd := machine(t)
 			before := tree(t, m)
 			sd.fail = fail
-			err := m.Arm(t.Context(), sd, func(ctx context.Context) error {
+			err := m.Arm(t.Context(), sd, nil, func(ctx context.Context) error {
 				return errors.Join(m.pretendHarden(ctx), sd.do("harden"))
 			})
 			if err == nil {
@@ -170,7 +185,7 @@ func TestArmFails(t *testing.T) {
 func TestDisarmAgain(t *testing.T) {
 	m, sd := machine(t)
 	before := tree(t, m)
-	if err := m.Arm(t.Context(), sd, m.pretendHarden); err != nil {
+	if err := m.Arm(t.Context(), sd, nil, m.pretendHarden); err != nil {
 		t.Fatal(err)
 	}
 	sd.fail = "stop keyswitchd.service"
@@ -203,7 +218,7 @@ func TestRestoresWhatWasHardened(t *testing.T) {
 			if c.fails {
 				sd.fail = "restart keyswitchd.service"
 			}
-			err := m.Arm(t.Context(), sd, m.pretendHarden)
+			err := m.Arm(t.Context(), sd, nil, m.pretendHarden)
 			if (err != nil) != c.fails || restored && !c.fails {
 				t.Fatalf("%v, restored %v", err, restored)
 			}
@@ -222,7 +237,7 @@ func TestRestoresWhatWasHardened(t *testing.T) {
 // A file that can't be put back leaves the machine armed, so that disarming can be tried again.
 func TestRestoreFails(t *testing.T) {
 	m, sd := machine(t)
-	if err := m.Arm(t.Context(), sd, m.pretendHarden); err != nil {
+	if err := m.Arm(t.Context(), sd, nil, m.pretendHarden); err != nil {
 		t.Fatal(err)
 	}
 	m.Restore = func(context.Context) error { return errors.New("read-only") }

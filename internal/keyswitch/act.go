@@ -3,12 +3,9 @@ package keyswitch
 import (
 	"context"
 	"fmt"
-	"reflect"
-	"slices"
-	"time"
+	"strings"
 
 	"keyswitchd/gpio"
-	"keyswitchd/internal/status"
 )
 
 // act carries out the decision for the present facts. It only starts things; what takes time runs beside
@@ -26,6 +23,9 @@ func (l *loop) act() error {
 	if err := l.move(d); err != nil {
 		return err
 	}
+	l.settleOrder(d)
+	l.countSessions(d)
+	l.countOthers(d)
 	l.tell(d)
 	if !l.ready && l.inForce(d) {
 		l.ready = true
@@ -35,55 +35,35 @@ func (l *loop) act() error {
 	// for us while we wait for it.
 	if l.ready {
 		l.start(d)
+		l.startOthers(d)
 		l.endSessions(d)
 	}
+	l.warnOfEnd(d)
 	l.pingSeldom(l.shut(d))
-	if l.WatchdogEvery > 0 && l.facts.Now >= l.watchdogAt {
-		l.Watchdog()
-		l.watchdogAt = l.facts.Now + l.pingEvery()
-	}
+	l.ping()
 	return nil
 }
 
-// shut reports whether SSH is known to be closed, with nothing left that could open it.
-func (l *loop) shut(d Decision) bool {
-	f := l.facts
-	return l.ready && !l.leaving && !d.Permit && !l.granted && f.DoorKnown && f.Door.Err == nil && f.Door.Closed &&
-		l.cancelStart == nil && !l.stopBusy
-}
-
-func (l *loop) pingEvery() time.Duration {
-	if l.seldom {
-		return SeldomFactor * l.WatchdogEvery
-	}
-	return l.WatchdogEvery
-}
-
-// pingSeldom changes the pace of the pings. Telling systemd counts as a ping.
-func (l *loop) pingSeldom(seldom bool) {
-	if seldom == l.seldom || l.WatchdogEvery <= 0 || l.WatchdogSeldom == nil {
-		return
-	}
-	l.seldom = seldom
-	l.WatchdogSeldom(seldom)
-	l.watchdogAt = l.facts.Now + l.pingEvery()
-}
-
+// decide brings the facts up to the moment, and decides.
 func (l *loop) decide() Decision {
-	f := l.facts
+	f := &l.facts
 	if l.settleAt > 0 && f.Now >= l.settleAt {
 		// The start job went well, yet nothing runs: sshd ended at once, or somebody stopped it at once.
 		l.settleAt = 0
-		l.facts.StoppedByHand = f.Door.Closed
-		f = l.facts
+		f.StoppedByHand = f.Door.Down
+	}
+	if l.reportBy > 0 && f.Now >= l.reportBy {
+		l.reportBy = 0
 	}
 	if f.PermitErr != nil && f.Now >= l.permitAt {
-		l.facts.PermitErr, f.PermitErr = nil, nil
+		f.PermitErr = nil
 	}
-	d := Decide(f)
+	f.Starting = l.cancelStart != nil || l.others.cancel != nil || l.reportBy > 0
+	l.overrideOver()
+	d := Decide(*f)
 	if l.leaving {
 		d = Decision{Kind: d.Kind, Reason: "keyswitchd is being stopped", LED: gpio.Dark}
-		if !f.Door.Closed {
+		if !f.Door.Closed || f.Starting {
 			d.LED = gpio.SlowBlink
 		}
 	}
@@ -108,7 +88,7 @@ func (l *loop) permit(d *Decision) error {
 		if err := l.Permit.Revoke(); err != nil {
 			return fmt.Errorf("keyswitch: removing the permit: %w; exiting, so that systemd closes SSH", err)
 		}
-		l.granted = false
+		l.granted, l.wasOpen, l.settleAt = false, false, 0
 	}
 	return nil
 }
@@ -117,36 +97,52 @@ func (l *loop) permit(d *Decision) error {
 func (l *loop) move(d Decision) error {
 	f := &l.facts
 	if d.Permit {
-		l.closeBy, l.stopSent = 0, false
+		l.closeBy, l.stopSent, l.stopErr = 0, false, nil
 		return nil
 	}
 	if l.cancelStart != nil {
 		l.cancelStart()
 	}
-	if f.DoorKnown && f.Door.Closed && l.cancelStart == nil {
-		l.closeBy, l.stopAt = 0, 0
+	if l.others.cancel != nil {
+		l.others.cancel()
+	}
+	if f.DoorKnown && f.Door.Closed && !f.Starting {
+		l.closeBy, l.stopAt, l.stopErr = 0, 0, nil
 		return nil
+	}
+	if l.stopErr != nil && (f.Door.Interlocked || f.Door.Err != nil && (l.active || f.Starting)) {
+		// The bus is away, or polkit says no. Trying again would leave SSH open meanwhile; this daemon's end closes it at once.
+		return fmt.Errorf("keyswitch: SSH can't be stopped (%s): %w; exiting, so that systemd closes it", stillUp(*f), l.stopErr)
 	}
 	if l.closeBy == 0 {
 		l.closeBy = f.Now + closeWithin
 	}
 	if f.Now >= l.closeBy {
-		return fmt.Errorf("keyswitch: SSH is not known to be closed %s after the permit was revoked (%s is %q); exiting, so that systemd closes it",
-			closeWithin, unit(*f), f.Door.Active)
+		return fmt.Errorf("keyswitch: SSH is not known to be closed %s after the permit was revoked (%s); exiting, so that systemd closes it",
+			closeWithin, stillUp(*f))
 	}
 	// A start under way may still look closed, so the first stop goes out whatever the door looks like.
 	if !l.stopBusy && f.Now >= l.stopAt && f.DoorKnown && (!f.Door.Closed || !l.stopSent) {
-		l.stopBusy, l.stopSent = true, true
-		l.wasOpen = false
+		l.stopBusy, l.stopSent, l.stopUnseen = true, true, true
 		l.beside(l.rooms, stopping, l.Door.Stop)
 	}
 	return nil
 }
 
+// stillUp names what isn't closed.
+func stillUp(f Facts) string {
+	up := []string{fmt.Sprintf("%s is %q", unit(f), f.Door.Active)}
+	for _, o := range f.Door.Others {
+		if o.Guarded && !down(o.Active) {
+			up = append(up, fmt.Sprintf("%s is %q", o.Unit, o.Active))
+		}
+	}
+	return strings.Join(up, ", ")
+}
+
 func (l *loop) start(d Decision) {
 	f := &l.facts
-	if !d.Permit || !d.Open || !f.DoorKnown || f.Door.Err != nil || !f.Door.Closed ||
-		l.cancelStart != nil || l.stopBusy || l.settleAt > 0 || f.Now < l.startAt {
+	if !d.Permit || !d.Open || !f.DoorKnown || !f.Door.Down || l.cancelStart != nil || l.stopBusy || l.settleAt > 0 || f.Now < l.startAt {
 		return
 	}
 	ctx, cancel := context.WithCancel(l.rooms)
@@ -155,87 +151,9 @@ func (l *loop) start(d Decision) {
 	l.beside(ctx, starting, l.Door.Start)
 }
 
-func (l *loop) endSessions(d Decision) {
-	f := &l.facts
-	if d.Permit || !f.EndSessions || !f.DoorKnown || !f.Door.Closed || f.Door.Sessions == 0 || l.endBusy || f.Now < l.endAt || !f.KeyKnown || l.leaving {
-		return
-	}
-	l.endBusy = true
-	l.Log.Info("ending the SSH sessions", "sessions", f.Door.Sessions, "reason", d.Reason)
-	l.beside(l.rooms, ending, l.Door.EndSessions)
-}
-
-// beside runs do without holding up the loop.
-func (l *loop) beside(ctx context.Context, what job, do func(context.Context) error) {
-	l.wait.Go(func() {
-		err := do(ctx)
-		send(l.rooms, l.outcomes)(outcome{what, err})
-	})
-}
-
 // inForce reports whether the first decision has been carried out: closed and confirmed, or permitted
 // with nothing left but the start, which systemd holds back until keyswitchd is ready.
 func (l *loop) inForce(d Decision) bool {
 	f := l.facts
-	return f.KeyKnown && f.DoorKnown && f.Door.Err == nil && (d.Permit || f.Door.Closed)
-}
-
-// next is the moment at which the facts change without an event.
-func (l *loop) next() (at time.Duration, ok bool) {
-	earliest := func(t time.Duration, when bool) {
-		if when && (!ok || t < at) {
-			at, ok = t, true
-		}
-	}
-	f := l.facts
-	earliest(l.watchdogAt, l.WatchdogEvery > 0)
-	earliest(l.closeBy, l.closeBy > 0)
-	earliest(l.settleAt, l.settleAt > 0)
-	earliest(l.startAt, l.startAt > f.Now)
-	earliest(l.stopAt, l.stopAt > f.Now)
-	earliest(l.permitAt, f.PermitErr != nil)
-	earliest(l.endAt, l.endAt > f.Now)
-	earliest(f.OnSince+f.MaxOn, f.MaxOn > 0 && f.KeyKnown && f.Key.Position == gpio.On && f.Now < f.OnSince+f.MaxOn)
-	return at, ok
-}
-
-// tell publishes and logs what is new.
-func (l *loop) tell(d Decision) {
-	f := l.facts
-	s := status.Status{
-		Running: true, Key: "unknown", SSH: f.Door.Active, Unit: unit(f), Open: f.Door.Open, Fault: d.Fault,
-		Code: string(d.Kind), Reason: d.Reason, Advice: d.Advice, Since: l.since, LED: d.LED.String(),
-		Sessions: f.Door.Sessions, Override: "auto", Problems: slices.Concat(l.now.Problems, l.verified.Warnings),
-		Hardening: status.Hardening{Verified: l.verified.Verified, Problems: l.verified.Problems},
-	}
-	if f.KeyKnown {
-		s.Key = f.Key.Position.String()
-	}
-	if s.SSH == "" {
-		s.SSH = "unknown"
-	}
-	if l.ledErr != nil {
-		s.LEDError = l.ledErr.Error()
-	}
-	if !l.verified.At.IsZero() {
-		at := l.verified.At
-		s.Hardening.At = &at
-	}
-	if f.MaxOn > 0 && d.Permit {
-		at := l.onWall.Add(f.MaxOn)
-		s.Expires = &at
-	}
-	if d.Kind != l.decided.Kind || d.Permit != l.decided.Permit || d.Reason != l.decided.Reason {
-		level := l.Log.Info
-		if d.Fault {
-			level = l.Log.Error
-		}
-		level(d.Reason, "key", s.Key, "permit", d.Permit, "code", d.Kind)
-	}
-	l.decided = d
-	if !reflect.DeepEqual(s, l.told) {
-		// Only news: publishing wakes the bus, and an idle daemon wakes nobody.
-		l.told = s
-		l.Publish(s)
-	}
+	return (f.KeyKnown || d.Kind != Waiting) && f.DoorKnown && f.Door.Err == nil && (d.Permit || f.Door.Closed)
 }

@@ -1,13 +1,10 @@
 package keyswitch
 
 import (
-	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,210 +14,6 @@ import (
 	"keyswitchd/internal/status"
 	"keyswitchd/sshctl"
 )
-
-// bench is a controller between fakes that record. The real parts are tested in test/e2e; here are the
-// orders of events that they can't be made to produce.
-type bench struct {
-	t      *testing.T
-	ctx    context.Context
-	cancel context.CancelFunc
-
-	mu       sync.Mutex
-	turn     func(gpio.Reading)
-	tell     func(sshctl.State)
-	door     sshctl.State
-	permit   bool
-	led      gpio.Pattern
-	shows    int
-	status   status.Status
-	log      []string // "grant", "revoke", "start", "stop", "end", "ready", in order
-	startErr error
-	stopErr  error
-	revoked  error
-	grantErr error
-	holdJob  bool // a start waits until it is replaced
-	lazy     time.Duration
-	result   hardening.Result
-	started  chan struct{}
-	done     chan error
-	ctl      *Controller
-}
-
-func newBench(t *testing.T, s Settings) *bench {
-	b := &bench{t: t, door: shut, result: hardening.Result{Verified: true, At: time.Now()}, done: make(chan error, 1)}
-	b.ctx, b.cancel = context.WithCancel(t.Context())
-	b.ctl = &Controller{
-		Key: fakeKey{b}, LED: fakeLED{b}, Door: fakeDoor{b}, Permit: fakePermit{b},
-		Hardening: func() (hardening.Result, error) { b.mu.Lock(); defer b.mu.Unlock(); return b.result, nil },
-		Publish:   func(s status.Status) { b.mu.Lock(); b.status = s; b.mu.Unlock() },
-		Ready:     func() { b.note("ready") },
-		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
-	}
-	b.ctl.Set(s)
-	go func() { b.done <- b.ctl.Run(b.ctx) }()
-	synctest.Wait()
-	return b
-}
-
-func (b *bench) note(s string) { b.mu.Lock(); b.log = append(b.log, s); b.mu.Unlock() }
-
-// key turns the key and lets everything settle.
-func (b *bench) key(r gpio.Reading) { b.turn(r); synctest.Wait() }
-
-// becomes makes systemd report s.
-func (b *bench) becomes(s sshctl.State) {
-	b.mu.Lock()
-	b.door = s
-	b.mu.Unlock()
-	b.tell(s)
-	synctest.Wait()
-}
-
-func (b *bench) want(what string, permit bool, led gpio.Pattern, log ...string) {
-	b.t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.permit != permit || b.led != led {
-		b.t.Errorf("%s: permit %v, LED %v; want %v, %v (%s)", what, b.permit, b.led, permit, led, b.status.Reason)
-	}
-	if len(log) > 0 {
-		got := b.log
-		if len(got) != len(log) {
-			b.t.Errorf("%s: did %q, want %q", what, got, log)
-		} else {
-			for i := range log {
-				if got[i] != log[i] {
-					b.t.Errorf("%s: did %q, want %q", what, got, log)
-					break
-				}
-			}
-		}
-	}
-	b.log = nil
-}
-
-func (b *bench) stop() {
-	b.t.Helper()
-	b.cancel()
-	if err := <-b.done; err != nil {
-		b.t.Errorf("end: %v", err)
-	}
-	if b.permit {
-		b.t.Error("end: the permit is still there")
-	}
-}
-
-type fakeKey struct{ b *bench }
-
-func (k fakeKey) Run(ctx context.Context, report func(gpio.Reading)) error {
-	k.b.turn = report
-	<-ctx.Done()
-	return nil
-}
-
-type fakeLED struct{ b *bench }
-
-func (l fakeLED) Run(ctx context.Context, _ func(error)) error { <-ctx.Done(); return nil }
-func (l fakeLED) Show(p gpio.Pattern)                          { l.b.mu.Lock(); l.b.led = p; l.b.shows++; l.b.mu.Unlock() }
-
-type fakePermit struct{ b *bench }
-
-func (p fakePermit) Grant() error {
-	p.b.mu.Lock()
-	defer p.b.mu.Unlock()
-	if p.b.grantErr != nil {
-		return p.b.grantErr
-	}
-	p.b.permit = true
-	p.b.log = append(p.b.log, "grant")
-	return nil
-}
-
-func (p fakePermit) Revoke() error {
-	p.b.mu.Lock()
-	defer p.b.mu.Unlock()
-	if p.b.revoked != nil {
-		return p.b.revoked
-	}
-	if p.b.permit {
-		p.b.log = append(p.b.log, "revoke")
-	}
-	p.b.permit = false
-	return nil
-}
-
-type fakeDoor struct{ b *bench }
-
-func (d fakeDoor) Run(ctx context.Context, report func(sshctl.State)) error {
-	d.b.tell = report
-	if d.b.door.Active != "" {
-		report(d.b.door)
-	}
-	<-ctx.Done()
-	return nil
-}
-
-func (d fakeDoor) Start(ctx context.Context) error {
-	d.b.note("start")
-	d.b.mu.Lock()
-	err, hold := d.b.startErr, d.b.holdJob
-	d.b.mu.Unlock()
-	if hold {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	if err != nil {
-		return err
-	}
-	d.set(ctx, open)
-	return nil
-}
-
-func (d fakeDoor) Stop(ctx context.Context) error {
-	d.b.note("stop")
-	d.b.mu.Lock()
-	err, lazy := d.b.stopErr, d.b.lazy
-	d.b.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	select {
-	case <-time.After(lazy):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	d.set(ctx, shut)
-	return nil
-}
-
-func (d fakeDoor) set(_ context.Context, s sshctl.State) {
-	d.b.mu.Lock()
-	s.Sessions = d.b.door.Sessions
-	d.b.door = s
-	d.b.mu.Unlock()
-	d.b.tell(s)
-}
-
-func (d fakeDoor) EndSessions(ctx context.Context) error {
-	d.b.note("end")
-	d.b.mu.Lock()
-	d.b.door.Sessions = 0
-	s := d.b.door
-	d.b.mu.Unlock()
-	d.b.tell(s)
-	return nil
-}
-
-func test(t *testing.T, s Settings, do func(b *bench)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, s)
-		do(b)
-		if b.ctx.Err() == nil {
-			b.stop()
-		}
-	})
-}
 
 func TestTurns(t *testing.T) {
 	test(t, Settings{}, func(b *bench) {
@@ -259,7 +52,7 @@ func TestOpenBeforeUs(t *testing.T) {
 
 func TestNotArmed(t *testing.T) {
 	test(t, Settings{}, func(b *bench) {
-		b.becomes(sshctl.State{Active: "inactive", Closed: true, Unit: "ssh.service"})
+		b.becomes(sshctl.State{Active: "inactive", Closed: true, Down: true, Unit: "ssh.service"})
 		b.key(keyOn)
 		b.want("no interlock, no opening", false, gpio.FastBlink, "ready")
 	})
@@ -274,6 +67,34 @@ func TestOffDuringStart(t *testing.T) {
 		b.want("starting", true, gpio.SlowBlink, "ready", "grant", "start")
 		b.key(keyOff)
 		b.want("the start is replaced by a stop", false, gpio.Dark, "revoke", "stop")
+	})
+}
+
+// The key is turned off in the instant between the end of a start and systemd's report of it: SSH runs, and the LED must not say
+// that it doesn't.
+func TestOffBeforeTheReport(t *testing.T) {
+	test(t, Settings{}, func(b *bench) {
+		b.key(keyOff)
+		b.mute, b.lazy = true, 100*time.Millisecond
+		b.key(keyOn)
+		b.want("started, not told", true, gpio.SlowBlink, "ready", "grant", "start")
+		b.key(keyOff)
+		b.want("the stop goes out at once", false, gpio.SlowBlink, "revoke", "stop")
+		b.becomes(open)
+		b.want("told", false, gpio.SlowBlink)
+		b.pass(100 * time.Millisecond)
+		b.want("closed", false, gpio.Dark)
+	})
+	// What is never told of is as good as nothing, once the stop has seen everything down.
+	test(t, Settings{}, func(b *bench) {
+		b.mute = true
+		b.key(keyOn)
+		b.lazy = 100 * time.Millisecond
+		b.key(keyOff)
+		b.pass(100*time.Millisecond - 1)
+		b.want("being stopped", false, gpio.SlowBlink)
+		b.pass(1)
+		b.want("closed", false, gpio.Dark)
 	})
 }
 
@@ -294,7 +115,7 @@ func TestStopCannotBeConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Settings{})
 		b.key(keyOn)
-		b.stopErr = errors.New("the bus is away")
+		b.lazy = time.Hour
 		start := time.Now()
 		b.key(keyOff)
 		b.want("the permit is gone at once", false, gpio.SlowBlink)
@@ -303,6 +124,23 @@ func TestStopCannotBeConfirmed(t *testing.T) {
 		}
 		if took := time.Since(start); took != closeWithin {
 			t.Errorf("gave up after %s, want %s", took, closeWithin)
+		}
+	})
+}
+
+// A stop that is refused, or can't be asked for, is the daemon's end: that closes SSH, and at once.
+func TestStopFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Settings{})
+		b.key(keyOn)
+		b.stopErr = errors.New("polkit says no")
+		start := time.Now()
+		b.key(keyOff)
+		if err := <-b.done; err == nil || !strings.Contains(err.Error(), "polkit says no") {
+			t.Errorf("the daemon did not give up for that reason: %v", err)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("gave up after %s, want at once", took)
 		}
 	})
 }
@@ -418,8 +256,10 @@ func TestStoppedByHand(t *testing.T) {
 		b.becomes(closing) // systemd may or may not be seen on the way
 		b.becomes(shut)
 		b.want("left alone, and the LED is true", true, gpio.Dark, "grant", "ready", "start")
+		b.told("stopped", "key-turned", "opened", "closed-by-others stopped-by-hand", "closed stopped-by-hand")
 		b.becomes(open)
 		b.want("started by hand, as the key allows", true, gpio.Solid)
+		b.told("nobody has turned the key", "opened key-on")
 		b.becomes(shut)
 		b.key(keyOff)
 		b.key(keyOn)
@@ -435,43 +275,7 @@ func TestEndsByItself(t *testing.T) {
 		time.Sleep(firstRetry)
 		synctest.Wait()
 		b.want("open again", true, gpio.Solid, "start")
-	})
-}
-
-func TestSessions(t *testing.T) {
-	inside := open
-	inside.Sessions = 2
-	test(t, Settings{EndSessions: true}, func(b *bench) {
-		b.key(keyOn)
-		b.becomes(inside)
-		b.want("someone is in", true, gpio.Wink)
-		b.key(keyOff)
-		b.want("sent away", false, gpio.Dark, "revoke", "stop", "end")
-	})
-	test(t, Settings{EndSessions: false}, func(b *bench) {
-		b.key(keyOn)
-		b.becomes(inside)
-		b.want("someone is in", true, gpio.Wink)
-		b.key(keyOff)
-		b.want("may stay", false, gpio.Dark, "revoke", "stop")
-	})
-}
-
-func TestMaxOn(t *testing.T) {
-	test(t, Settings{MaxOn: time.Hour}, func(b *bench) {
-		b.key(keyOn)
-		time.Sleep(time.Hour - time.Nanosecond)
-		synctest.Wait()
-		b.want("just before", true, gpio.Solid)
-		time.Sleep(time.Nanosecond)
-		synctest.Wait()
-		b.want("expired", false, gpio.Dark, "revoke", "stop")
-		time.Sleep(24 * time.Hour)
-		synctest.Wait()
-		b.want("stays closed", false, gpio.Dark)
-		b.key(keyOff)
-		b.key(keyOn)
-		b.want("turned", true, gpio.Solid, "grant", "start")
+		b.told("its end and its start", "key-turned", "opened", "closed-by-others", "closed", "opened key-on")
 	})
 }
 
@@ -511,26 +315,5 @@ func TestIdle(t *testing.T) {
 		if b.shows != before {
 			t.Errorf("%d rounds of the loop in 100 idle hours", b.shows-before)
 		}
-	})
-}
-
-func TestWatchdogComesFromTheLoop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := &bench{t: t, door: shut, done: make(chan error, 1)}
-		b.ctx, b.cancel = context.WithCancel(t.Context())
-		pings := 0
-		b.ctl = &Controller{Key: fakeKey{b}, LED: fakeLED{b}, Door: fakeDoor{b}, Permit: fakePermit{b},
-			Hardening: func() (hardening.Result, error) { return hardening.Result{}, nil },
-			Publish:   func(status.Status) {}, Ready: func() {}, Log: slog.New(slog.DiscardHandler),
-			Watchdog: func() { pings++ }, WatchdogEvery: 10 * time.Second}
-		go func() { b.done <- b.ctl.Run(b.ctx) }()
-		synctest.Wait()
-		b.key(keyOff)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if pings < 6 || pings > 7 {
-			t.Errorf("%d pings in a minute, want one each 10 s", pings)
-		}
-		b.stop()
 	})
 }

@@ -57,3 +57,24 @@ func TestWatchdogIsSeldomOnlyWhileClosed(t *testing.T) {
 		b.stop()
 	})
 }
+
+func TestWatchdogComesFromTheLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bench{t: t, door: shut, done: make(chan error, 1)}
+		b.ctx, b.cancel = context.WithCancel(t.Context())
+		pings := 0
+		b.ctl = &Controller{Key: fakeKey{b}, LED: fakeLED{b}, Door: fakeDoor{b}, Permit: fakePermit{b},
+			Hardening: func() (hardening.Result, error) { return hardening.Result{}, nil },
+			Publish:   func(status.Status) {}, Ready: func() {}, Log: slog.New(slog.DiscardHandler),
+			Watchdog: func() { pings++ }, WatchdogEvery: 10 * time.Second}
+		go func() { b.done <- b.ctl.Run(b.ctx) }()
+		synctest.Wait()
+		b.key(keyOff)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if pings < 6 || pings > 7 {
+			t.Errorf("%d pings in a minute, want one each 10 s", pings)
+		}
+		b.stop()
+	})
+}

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/sys/unix"
 
 	"keyswitchd/hardening"
 	"keyswitchd/internal/accounts"
@@ -72,7 +71,7 @@ func expand(name string, a accounts.Account) string {
 
 // keysFile returns "" if one line of the file lets the account in, else why none does, and the command for it if there is one.
 func (c *check) keysFile(file string, a accounts.Account) (why, do string) {
-	content, _, err := folder.ReadRegular(unix.AT_FDCWD, filepath.Join(c.Root, file), 0)
+	content, _, err := folder.ReadStrangers(filepath.Join(c.Root, file))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "is not there", ""

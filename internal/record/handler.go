@@ -42,6 +42,14 @@ func newNative(socket string) (*Handler, error) {
 // Journal reports whether entries are written.
 func (h *Handler) Journal() bool { return h.sink != nil }
 
+// Linger is for a process that ends with the first thing it says: journald looks up in /proc to which unit a process belongs, when it
+// reads its first entry, and finds nothing if it is gone by then. It waits a second at most, and not at all after the first entry.
+func (h *Handler) Linger() {
+	if h.sink != nil {
+		h.sink.linger()
+	}
+}
+
 // Close gives the journal what it could not take before, without waiting for it, and waits for what the handler started.
 func (h *Handler) Close() {
 	if h.sink != nil {
@@ -128,8 +136,8 @@ func message(msg string, fields []field) string {
 	var rest []string
 	for _, f := range fields {
 		switch {
-		case slices.Contains(told, f.key) || f.value == "" || strings.Contains(msg, f.value):
-		case f.key == "err":
+		case slices.Contains(told, f.key) || f.value == "" || f.value == "0" || strings.Contains(msg, f.value):
+		case f.key == "err" || f.key == "warning":
 			msg += ": " + f.value
 		default:
 			rest = append(rest, f.key+"="+f.value)

@@ -23,6 +23,9 @@ const (
 	// firstAgain and lastAgain bound the wait before those are tried again; it doubles.
 	firstAgain = time.Second
 	lastAgain  = time.Minute
+	// lingerMax and lingerStep bound Linger.
+	lingerMax  = time.Second
+	lingerStep = 50 * time.Millisecond
 )
 
 // An entry is in the journal's own protocol: https://systemd.io/JOURNAL_NATIVE_PROTOCOL/
@@ -52,6 +55,7 @@ type sink struct {
 	mu     sync.Mutex
 	late   []entry // in their order; nothing overtakes them
 	lost   int     // dropped since the journal last took something
+	sent   int     // what the journal has taken
 	trying bool    // again runs
 	closed bool
 	stop   chan struct{}
@@ -130,9 +134,11 @@ func (s *sink) try(e entry) (again bool, err error) {
 			break
 		}
 	}
-	if err != nil {
-		err = fmt.Errorf("record: giving an entry to the journal: %w", err)
+	if err == nil {
+		s.sent++
+		return false, nil
 	}
+	err = fmt.Errorf("record: giving an entry to the journal: %w", err)
 	return !errors.Is(err, unix.EMSGSIZE), err
 }
 
@@ -155,6 +161,22 @@ func (s *sink) again() {
 			return
 		}
 	}
+}
+
+// linger waits until journald has read what it was given, if that is the first entry of this process.
+func (s *sink) linger() {
+	s.mu.Lock()
+	first := s.sent == 1 && !s.closed
+	s.mu.Unlock()
+	if !first {
+		return
+	}
+	for end := time.Now().Add(lingerMax); time.Now().Before(end); time.Sleep(lingerStep) {
+		if unread, err := unix.IoctlGetInt(s.fd, unix.SIOCOUTQ); err != nil || unread == 0 {
+			break
+		}
+	}
+	time.Sleep(lingerStep) // read is not yet looked up
 }
 
 func (s *sink) close() {

@@ -236,3 +236,33 @@ func TestHugeEntry(t *testing.T) {
 		t.Fatalf("got %d entries", len(got))
 	}
 }
+
+// The first entry of a process is waited for until it was read, and no other.
+func TestLinger(t *testing.T) {
+	j := newJournald(t)
+	j.start()
+	synctest.Test(t, func(t *testing.T) {
+		log, h := logTo(t, j)
+		defer h.Close()
+		took := func() time.Duration {
+			began := time.Now()
+			h.Linger()
+			return time.Since(began)
+		}
+		if d := took(); d != 0 {
+			t.Errorf("nothing said: %s", d)
+		}
+		log.Info("first")
+		if d := took(); d < lingerMax || d > lingerMax+2*lingerStep {
+			t.Errorf("not read: %s", d)
+		}
+		j.read()
+		if d := took(); d > lingerStep {
+			t.Errorf("read: %s", d)
+		}
+		log.Info("second")
+		if d := took(); d != 0 {
+			t.Errorf("known already: %s", d)
+		}
+	})
+}

@@ -3,7 +3,6 @@ package simulate
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"keyswitchd/gpio"
 	"keyswitchd/internal/keyswitch"
@@ -12,15 +11,16 @@ import (
 
 // view is everything that the picture shows.
 type view struct {
-	on, cut bool // where the key is, whatever the daemon makes of it
-	status  status.Status
-	lit     bool
-	who     string
-	root    bool
-	address string
-	try     string
-	log     []string
-	help    bool
+	on, cut  bool          // where the key is, whatever the daemon makes of it
+	contacts []contactView // two or none
+	status   status.Status
+	lit      bool
+	who      string
+	root     bool
+	address  string
+	try      string
+	log      []string
+	help     bool
 }
 
 // From the width narrow on there are drawings, from wide on the text stands beside them.
@@ -75,16 +75,20 @@ func (v view) paint(c *canvas, p parts) {
 	if p.art && c.width >= narrow {
 		v.drawKey(c, y)
 		v.drawLED(c, y)
+		height := artHeight + v.drawContacts(c, y+artHeight)
 		if c.width >= wide {
 			text = v.panel(c.width - textX - 1)
 			c.lines(textX, y, text)
-			y += max(artHeight, len(text))
+			y += max(height, len(text))
 		} else {
-			y += artHeight
+			y += height
 			y = c.lines(1, y, text)
 		}
 	} else {
 		y = c.lines(1, y, append(inkAll(wrap(v.keyWord()+", the LED is "+v.ledWord(), c.width-2), bold), text...))
+		for _, contact := range v.contacts {
+			y = c.lines(1, y, inkAll(wrap(contact.line+" "+contact.word(), c.width-2), contact.ink()))
+		}
 	}
 	gap()
 	call := "Once SSH is open, log in from another terminal:"
@@ -98,7 +102,7 @@ func (v view) paint(c *canvas, p parts) {
 	}
 	gap()
 	if p.keys {
-		for _, line := range wrapKeys(c.width - 2) {
+		for _, line := range v.wrapKeys(c.width - 2) {
 			c.put(1, y, line, faint)
 			y++
 		}
@@ -114,7 +118,7 @@ func (v view) below(c *canvas, y int, air bool) {
 		y++
 	}
 	if v.help {
-		help := helpLines(c.width - 2)
+		help := v.helpLines(c.width - 2)
 		c.lines(1, y, inkAll(help[:max(0, min(len(help), room))], plain))
 		return
 	}
@@ -192,7 +196,7 @@ func (v view) panel(width int) []inked {
 	case keyswitch.NeedsTurn, keyswitch.Expired: // the others' advice is for a Pi with systemd
 		out = append(out, inkAll(wrap("-> "+v.status.Advice, width), yellow)...)
 	case keyswitch.KeyFault:
-		out = append(out, inkAll(wrap("-> c mends it", width), yellow)...)
+		out = append(out, inkAll(wrap("-> "+v.mending(), width), yellow)...)
 	}
 	if v.status.Open {
 		people := "nobody is logged in"
@@ -290,44 +294,11 @@ func (v view) ledWord() string {
 		return "fast blink"
 	case gpio.Wink.String():
 		return "winking"
+	case gpio.DoubleWink.String():
+		return "double wink"
 	case "":
 		return gpio.Dark.String()
 	default:
 		return v.status.LED
 	}
-}
-
-// wrapKeys is what can be typed, without a break inside of one.
-func wrapKeys(width int) []string {
-	var out []string
-	line := ""
-	for _, k := range []string{"space turn", "b bounce", "c cut", "? help", "q quit"} {
-		switch {
-		case line == "":
-			line = k
-		case len(line)+3+len(k) <= width:
-			line += "   " + k
-		default:
-			out = append(out, line)
-			line = k
-		}
-	}
-	return append(out, line)
-}
-
-// helpLines is the help, for any width.
-func helpLines(width int) []string {
-	var out []string
-	for _, l := range []string{
-		"space   turn the key (o: on, f: off)",
-		"b       turn it with a contact that bounces",
-		"c       cut the line, or mend it",
-		"q       quit (or Ctrl-C)",
-		"LED     dark closed, solid open, wink someone in, slow changing, fast fault",
-	} {
-		for n, part := range wrap(strings.TrimSpace(l[8:]), width-8) {
-			out = append(out, map[bool]string{true: l[:8], false: "        "}[n == 0]+part)
-		}
-	}
-	return out
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"keyswitchd/gpio"
 	"keyswitchd/internal/status"
 )
 
@@ -33,6 +34,10 @@ var (
 	seenFault   = status.Status{Running: true, Key: "fault", SSH: "inactive", Fault: true, Code: "key-fault", Reason: "the key can't be read: GPIO17: it is cut (simulated)", LED: "fast-blink"}
 	seenExpired = status.Status{Running: true, Key: "on", SSH: "inactive", Code: "expired", Reason: "the key has been on for longer than max-on (1m0s)",
 		Advice: "turn the key off and on to open SSH again", LED: "dark"}
+	seenContradiction = status.Status{Running: true, Key: "fault", SSH: "inactive", Fault: true, Code: "key-fault", LED: "fast-blink",
+		Reason: "the key can't be read: gpio: GPIO17 and GPIO22: both contacts were open for longer than 500ms: the wire of GPIO17, that of GPIO22, or the one from" +
+			" both contacts to ground is cut or loose, or the key stood between its positions; mend it and turn the key off: SSH stays closed until the" +
+			" key has been seen off"}
 	someLog = []string{"15:26:34 waiting for the first stable reading of the key", "15:26:35 the key is off", "15:26:36 the key is on"}
 )
 
@@ -43,6 +48,13 @@ func some(st status.Status) view {
 func TestPicture(t *testing.T) {
 	on := func(v view) view { v.on = true; return v }
 	lit := func(v view) view { v.lit = true; return v }
+	pair := func(v view, key, second gpio.Wire) view {
+		h := hand{on: v.on, wires: [2]gpio.Wire{key, second}}
+		v.contacts = []contactView{
+			{line: "GPIO17", wire: key, closed: h.closed(gpio.KeyContact)}, {line: "GPIO22", wire: second, closed: h.closed(gpio.SecondContact)},
+		}
+		return v
+	}
 	for name, c := range map[string]struct {
 		view  view
 		style style
@@ -56,6 +68,14 @@ func TestPicture(t *testing.T) {
 		"80-low":           {lit(on(some(seenOpen))), style{width: 80, height: 10, unicode: true}},
 		"40-open":          {lit(on(some(seenOpen))), style{width: 40, height: 24, unicode: true}},
 		"40-closed-ascii":  {some(seenClosed), style{width: 40, height: 24}},
+		"80-two-closed":    {pair(some(seenClosed), gpio.Whole, gpio.Whole), style{width: 80, height: 24, unicode: true}},
+		"80-two-open":      {pair(lit(on(some(seenOpen))), gpio.Whole, gpio.Whole), style{width: 80, height: 24, unicode: true}},
+		"80-two-fault":     {pair(some(seenContradiction), gpio.Whole, gpio.Cut), style{width: 80, height: 24, unicode: true}},
+		"80-two-mended":    {pair(on(some(seenContradiction)), gpio.Whole, gpio.Whole), style{width: 80, height: 24, unicode: true}},
+		"80-two-ascii":     {pair(on(some(seenContradiction)), gpio.Shorted, gpio.Cut), style{width: 80, height: 30}},
+		"80-two-help":      {func() view { v := pair(some(seenClosed), gpio.Whole, gpio.Whole); v.help = true; return v }(), style{width: 80, height: 24, unicode: true}},
+		"40-two-fault":     {pair(some(seenContradiction), gpio.Whole, gpio.Cut), style{width: 40, height: 36, unicode: true}},
+		"20-two-open":      {pair(lit(on(some(seenOpen))), gpio.Whole, gpio.Whole), style{width: 20, height: 24, unicode: true}},
 		"20-open":          {lit(on(some(seenOpen))), style{width: 20, height: 24, unicode: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,6 +109,7 @@ func TestPicture(t *testing.T) {
 func TestPictureFits(t *testing.T) {
 	v := some(seenFault)
 	v.root, v.help = true, false
+	v.contacts = []contactView{{line: "gpiochip0:17", wire: gpio.Shorted}, {line: "\x1b[2J", wire: gpio.Cut}}
 	v.status.Reason = "bad\x1b[2Jness \x07" + strings.Repeat("x", 200)
 	v.log = []string{"one\r\ntwo\x1b]0;title\x07"}
 	for width := 20; width < 120; width += 3 {

@@ -2,7 +2,6 @@ package simulate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -18,60 +17,6 @@ const (
 	// lookEvery is the time between two tries to connect while SSH must be closed.
 	lookEvery = 50 * time.Millisecond
 )
-
-// hand is who turns the key. It knows where the key is, whatever the daemon makes of it.
-type hand struct {
-	board *gpio.Simulated
-	on    bool // the contact
-	cut   bool // the line
-}
-
-// bounces is a contact that takes its time: it moves six times within 30 ms.
-var bounces = []time.Duration{time.Millisecond, 3 * time.Millisecond, 2 * time.Millisecond, 8 * time.Millisecond, 5 * time.Millisecond, 11 * time.Millisecond}
-
-var errCut = errors.New("it is cut (simulated)")
-
-// after is the hand once w is done; nothing is done.
-func (h hand) after(w word) hand {
-	switch w {
-	case wordOn, wordOff:
-		h.on = w == wordOn
-	case wordBounce:
-		h.on = !h.on
-	case wordCut, wordMend:
-		h.cut = w == wordCut
-	}
-	return h
-}
-
-func (h *hand) do(w word) {
-	*h = h.after(w)
-	switch w {
-	case wordOn, wordOff:
-		h.board.Turn(h.position())
-	case wordBounce:
-		h.board.Turn(h.position(), bounces...)
-	case wordCut:
-		h.board.Break(errCut)
-	case wordMend:
-		h.board.Break(nil)
-	}
-}
-
-func (h hand) position() gpio.Position {
-	if h.on {
-		return gpio.On
-	}
-	return gpio.Off
-}
-
-// reads is what the key must read as.
-func (h hand) reads() gpio.Position {
-	if h.cut {
-		return gpio.Fault
-	}
-	return h.position()
-}
 
 // player carries out a script and checks what comes of it.
 type player struct {
@@ -157,7 +102,7 @@ func (p *player) settle(ctx context.Context) error {
 }
 
 func opened(st status.Status) bool {
-	return st.Open && st.SSH == "active" && (st.LED == gpio.Solid.String() || st.LED == gpio.Wink.String())
+	return st.Open && st.SSH == "active" && (st.LED == gpio.Solid.String() || st.LED == gpio.Wink.String() || st.LED == gpio.DoubleWink.String())
 }
 
 func closed(st status.Status) bool {
@@ -238,6 +183,10 @@ func (p *player) say(text, note string) error {
 	if led == gpio.Wink.String() {
 		led = gpio.Solid.String() // our own login, just leaving
 	}
-	_, err := fmt.Fprintf(p.out, "%8.2fs  %-7s key %-5s  LED %-10s  SSH %s%s\n", time.Since(p.began).Seconds(), text, st.Key, led, what, note)
+	width := len("bounce ")
+	if p.hand.second != "" {
+		width = len(wordShortSecond)
+	}
+	_, err := fmt.Fprintf(p.out, "%8.2fs  %-*s key %-5s  LED %-10s  SSH %s%s\n", time.Since(p.began).Seconds(), width, text, st.Key, led, what, note)
 	return err
 }

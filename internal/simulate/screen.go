@@ -58,7 +58,7 @@ func (o Options) picture(ctx context.Context, p *pi) error {
 	}
 	defer stopReading()
 	err = o.with(ctx, p, func(ctx context.Context, sc *scene, board *gpio.Simulated) error {
-		t := &terminal{out: out, pi: p, scene: sc, hand: hand{board: board}}
+		t := &terminal{out: out, pi: p, scene: sc, hand: o.hand(board), line: o.Config.Key.Line}
 		return t.run(ctx, typed)
 	})
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -150,6 +150,7 @@ type terminal struct {
 	pi    *pi
 	scene *scene
 	hand  hand
+	line  string // of the key's contact
 	help  bool
 	shown []row
 	size  [2]int
@@ -194,10 +195,14 @@ func (t *terminal) key(b byte) (quit bool) {
 	case 'b':
 		t.hand.do(wordBounce)
 	case 'c':
-		if t.hand.cut {
+		if t.hand.cut || t.hand.wires == [2]gpio.Wire{gpio.Cut, gpio.Cut} {
 			t.hand.do(wordMend)
 		} else {
 			t.hand.do(wordCut)
+		}
+	case '1', '2', '3', '4', 'm':
+		if t.hand.second != "" {
+			t.hand.do(map[byte]word{'1': wordCutKey, '2': wordCutSecond, '3': wordShortKey, '4': wordShortSecond, 'm': wordMend}[b])
 		}
 	case '?', 'h':
 		t.help = !t.help
@@ -207,6 +212,18 @@ func (t *terminal) key(b byte) (quit bool) {
 		return true
 	}
 	return false
+}
+
+// contacts is what the picture shows of two contacts; nothing of one.
+func (t *terminal) contacts() []contactView {
+	if t.hand.second == "" {
+		return nil
+	}
+	var all []contactView
+	for c, line := range []string{t.line, t.hand.second} {
+		all = append(all, contactView{line: line, wire: t.hand.wires[c], closed: t.hand.closed(gpio.Contact(c))})
+	}
+	return all
 }
 
 func (t *terminal) draw() error {
@@ -220,7 +237,7 @@ func (t *terminal) draw() error {
 	st, lit, _ := t.scene.now()
 	log, _ := t.scene.logs()
 	rows := draw(view{
-		on: t.hand.on, cut: t.hand.cut, status: st, lit: lit, who: t.pi.user.Username, root: t.pi.root,
+		on: t.hand.on, cut: t.hand.cut, contacts: t.contacts(), status: st, lit: lit, who: t.pi.user.Username, root: t.pi.root,
 		address: t.pi.address(), try: t.pi.tryLine(), log: log, help: t.help,
 	}, style{width: width, height: height, unicode: speaksUnicode(os.Getenv), colour: os.Getenv("NO_COLOR") == ""})
 	if text := changes(t.shown, rows); text != "" {

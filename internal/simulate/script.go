@@ -14,13 +14,19 @@ const (
 	wordOn     word = "on"     // turn the key on
 	wordOff    word = "off"    // turn the key off
 	wordBounce word = "bounce" // turn the key over, with a contact that bounces
-	wordCut    word = "cut"    // the line can't be read any more
-	wordMend   word = "mend"   // it can be read again
+	wordCut    word = "cut"    // the line can't be read any more; with two contacts, both wires are cut
+	wordMend   word = "mend"   // everything is whole again
 	wordStay   word = "stay"   // a duration
+
+	// These need a second contact.
+	wordCutKey      word = "cut-key"
+	wordCutSecond   word = "cut-second"
+	wordShortKey    word = "short-key"
+	wordShortSecond word = "short-second"
 )
 
 // Words says what a script may consist of, for errors and help.
-const Words = "on, off, bounce, cut, mend, and durations such as 500ms or 3s"
+const Words = "on, off, bounce, cut, mend, with a second contact also cut-key, cut-second, short-key, short-second, and durations such as 500ms or 3s"
 
 // maxStay bounds one duration of a script.
 const maxStay = 24 * time.Hour
@@ -37,7 +43,7 @@ func ParseScript(text string) ([]Step, error) {
 	var steps []Step
 	for i, f := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n,", r) }) {
 		switch w := word(f); w {
-		case wordOn, wordOff, wordBounce, wordCut, wordMend:
+		case wordOn, wordOff, wordBounce, wordCut, wordMend, wordCutKey, wordCutSecond, wordShortKey, wordShortSecond:
 			steps = append(steps, Step{text: f, word: w})
 			continue
 		}
@@ -57,4 +63,18 @@ func ParseScript(text string) ([]Step, error) {
 		return nil, fmt.Errorf("simulate: script: it is empty; it needs words: %s", Words)
 	}
 	return steps, nil
+}
+
+// CheckScript says which word the key of a configuration can't do, whose second contact is on the line called second, or "".
+func CheckScript(steps []Step, second string) error {
+	if second != "" {
+		return nil
+	}
+	for i, s := range steps {
+		switch s.word {
+		case wordCutKey, wordCutSecond, wordShortKey, wordShortSecond:
+			return fmt.Errorf("simulate: script: word %d, %q: the configuration has no second contact; set second = \"GPIO22\" below [gpio]", i+1, s.text)
+		}
+	}
+	return nil
 }

@@ -23,6 +23,7 @@ func TestParseScript(t *testing.T) {
 		{"bad: internal word", "stay", "", "there is no such word"},
 		{"one", "on", "on", ""},
 		{"all", "on off bounce cut mend 1m30s", "on off bounce cut mend stay", ""},
+		{"wires", "cut-key cut-second short-key short-second", "cut-key cut-second short-key short-second", ""},
 		{"commas and lines", "on,3s,\noff", "on stay off", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -48,5 +49,22 @@ func TestParseScript(t *testing.T) {
 	steps, err := ParseScript("1500ms")
 	if err != nil || steps[0].stay != 1500*time.Millisecond || steps[0].text != "1500ms" {
 		t.Errorf("got %+v, %v", steps, err)
+	}
+}
+
+// What needs a second contact is refused without one, before anything starts.
+func TestCheckScript(t *testing.T) {
+	steps, err := ParseScript("on 1s cut-second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckScript(steps, ""); err == nil || !strings.Contains(err.Error(), `word 3, "cut-second": the configuration has no second contact`) {
+		t.Errorf("got %v", err)
+	}
+	if err := CheckScript(steps, "GPIO22"); err != nil {
+		t.Error(err)
+	}
+	if err := CheckScript(steps[:2], ""); err != nil {
+		t.Error(err)
 	}
 }

@@ -73,7 +73,7 @@ func (o Options) script(ctx context.Context, p *pi) error {
 	var sc *scene
 	err := o.with(ctx, p, func(ctx context.Context, s *scene, board *gpio.Simulated) error {
 		sc = s
-		pl := &player{pi: p, scene: s, hand: hand{board: board}, out: o.Out, began: time.Now()}
+		pl := &player{pi: p, scene: s, hand: o.hand(board), out: o.Out, began: time.Now()}
 		return pl.play(ctx, o.Script)
 	})
 	if err == nil {
@@ -98,6 +98,14 @@ func (o Options) script(ctx context.Context, p *pi) error {
 	return err
 }
 
+func (o Options) hand(board *gpio.Simulated) hand {
+	h := hand{board: board, second: o.Config.Key.Second}
+	if h.second != "" {
+		h.changeOver = o.Config.Key.ChangeOver
+	}
+	return h
+}
+
 // rootNote is said when root simulates.
 const rootNote = "root-login is \"prohibit-password\" here, because root runs it"
 
@@ -118,7 +126,7 @@ func (o Options) with(ctx context.Context, p *pi, drive func(context.Context, *s
 		Ready:     func() {}, // nobody waits for it
 		Log:       slog.New(logLines{scene: sc}),
 	}
-	c.Set(keyswitch.Settings{RequireTurn: o.Config.RequireTurn, MaxOn: o.Config.MaxOn, EndSessions: o.Config.EndSessions})
+	c.Set(keyswitch.Settings{RequireTurn: o.Config.RequireTurn, MaxOn: o.Config.MaxOn, EndSessions: o.Config.EndSessions, Grace: o.Config.Grace})
 
 	// The controller outlives ctx: it is stopped by us, in order, and waited for.
 	alive, stop := context.WithCancel(context.WithoutCancel(ctx))

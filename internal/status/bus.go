@@ -27,25 +27,34 @@ const (
 	maxRetry = 10 * time.Second
 )
 
-// Bus publishes the status as a D-Bus object with properties and change signals. It only tells: there is
-// nothing to set or call. A bus that is away costs nothing but the telling.
+// Bus publishes the status as a D-Bus object with properties and change signals. It only tells: there is nothing to set, and
+// what may be called is Calls' to answer. A bus that is away costs nothing but the telling.
 type Bus struct {
 	connect func(ctx context.Context) (*dbus.Conn, error)
+	calls   Calls
 
 	mu      sync.Mutex
 	props   map[string]dbus.Variant // the present values, replaced as a whole
 	changed chan struct{}
 }
 
+// Calls answers the method calls on Interface.
+type Calls interface {
+	// Serve is called for each connection to the bus before anybody knows it. It returns godbus's table of the methods and their
+	// description. end is called after the connection was closed, and returns when no call is under way any more.
+	Serve(conn *dbus.Conn) (table map[string]any, about []introspect.Method, end func())
+}
+
 // NewBus publishes on the bus that connect reaches; nil is the system bus.
 func NewBus(connect func(context.Context) (*dbus.Conn, error)) *Bus {
 	if connect == nil {
-		connect = func(ctx context.Context) (*dbus.Conn, error) {
-			return dbus.ConnectSystemBus(dbus.WithContext(ctx))
-		}
+		connect = dial
 	}
 	return &Bus{connect: connect, props: toProps(Status{}), changed: make(chan struct{}, 1)}
 }
+
+// Answer has c answer method calls. It is called before Run, or not at all: then there are no methods.
+func (b *Bus) Answer(c Calls) { b.calls = c }
 
 // Publish makes s the present status. It never waits for the bus.
 func (b *Bus) Publish(s Status) {
@@ -86,14 +95,26 @@ func (b *Bus) serve(ctx context.Context, report func(error)) error {
 	if err != nil {
 		return fmt.Errorf("status: connecting to the system bus: %w", err)
 	}
-	defer conn.Close()
+	var table map[string]any
+	var about []introspect.Method
+	if b.calls != nil {
+		var end func()
+		table, about, end = b.calls.Serve(conn)
+		defer end()
+	}
+	defer conn.Close() // before end: it ends the calls under way
 	// Tables: Export looks methods up by reflection, and a program that does so keeps every exported method of all it links.
 	o := object{b}
 	if err := conn.ExportMethodTable(map[string]any{"GetAll": o.GetAll, "Get": o.Get, "Set": o.Set}, Path, properties); err != nil {
 		return fmt.Errorf("status: exporting %s: %w", Path, err)
 	}
+	if table != nil {
+		if err := conn.ExportMethodTable(table, Path, Interface); err != nil {
+			return fmt.Errorf("status: exporting %s: %w", Path, err)
+		}
+	}
 	node := introspect.NewIntrospectable(&introspect.Node{Interfaces: []introspect.Interface{
-		introspect.IntrospectData, {Name: Interface, Properties: b.introspection()},
+		introspect.IntrospectData, {Name: Interface, Methods: about, Properties: b.introspection()},
 	}})
 	if err := conn.ExportMethodTable(map[string]any{"Introspect": node.Introspect}, Path, "org.freedesktop.DBus.Introspectable"); err != nil {
 		return fmt.Errorf("status: exporting %s: %w", Path, err)

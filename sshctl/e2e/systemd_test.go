@@ -174,20 +174,22 @@ func TestManyTurnsAtOnce(t *testing.T) {
 func TestInterlocked(t *testing.T) {
 	f := follow(t)
 	f.until(func(s sshctl.State) bool { return !s.Interlocked })
+	f.stop() // no keyswitchd runs here for it to be bound to
+	defer f.start()
 	for _, unit := range []string{sshctl.Service, sshctl.Socket} {
 		dir := "/run/systemd/system/" + unit + ".d"
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		if err := os.WriteFile(dir+sshctl.DropIn, []byte("[Unit]\n"), 0o644); err != nil {
+		if err := os.WriteFile(dir+sshctl.DropIn, []byte("[Unit]\nAssertPathExists=/run/keyswitchd/permit\nBindsTo=keyswitchd.service\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	systemctl(t, "daemon-reload")
 	f.until(func(s sshctl.State) bool { return s.Interlocked })
 	d, err := sshctl.Look(t.Context())
-	if err != nil || !d.Service.Interlocked || d.Service.ActiveState != "active" || d.Daemon.LoadState == "" {
+	if err != nil || !d.Service.Interlocked || d.Service.ActiveState != "inactive" || d.Daemon.LoadState == "" {
 		t.Errorf("Look: %+v, %v", d, err)
 	}
 	for _, unit := range []string{sshctl.Service, sshctl.Socket} {
@@ -332,8 +334,8 @@ func TestSessions(t *testing.T) {
 	f.until(func(s sshctl.State) bool { return s.Sessions == 1 })
 	systemctl(t, "restart", "dbus.service") // logind doesn't come back by itself; the session must be found all the same
 	n, err := sshctl.TerminateRemoteSessions(t.Context())
-	if n != 1 || err != nil {
-		t.Errorf("ended %d, %v", n, err)
+	if len(n) != 1 || err != nil {
+		t.Errorf("ended %v, %v", n, err)
 	}
 	f.until(func(s sshctl.State) bool { return s.Err == nil && s.Sessions == 0 })
 	if err := client.Wait(); err == nil {

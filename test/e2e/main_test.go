@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"keyswitchd/test/inside"
 )
 
 // roleVar names what a second process of the test binary is to do instead of testing.
@@ -23,10 +25,9 @@ pull = "none"
 `
 
 func TestMain(m *testing.M) {
+	inside.Role()
 	switch os.Getenv(roleVar) {
 	case "":
-	case "watch":
-		os.Exit(watch(os.Stdout))
 	case "chatter":
 		os.Exit(chatter())
 	case "askpass":

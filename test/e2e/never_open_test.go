@@ -115,7 +115,7 @@ func pause(random *rand.Rand) {
 	}
 }
 
-func answered(w *watcher, before int) error {
+func answered(w watcher, before int) error {
 	if w.count() == before {
 		return errNoAnswer
 	}

@@ -19,7 +19,7 @@ type surroundings map[string]string
 
 func lookAround() (surroundings, error) {
 	s := surroundings{}
-	for _, tree := range []string{"/etc/ssh", "/etc/systemd/system", "/run/systemd/system", "/etc/keyswitchd", "/var/lib/keyswitchd"} {
+	for _, tree := range []string{"/etc/ssh", "/etc/systemd/system", "/run/systemd/system", "/etc/keyswitchd", "/var/lib/keyswitchd", "/etc/polkit-1"} {
 		err := filepath.WalkDir(tree, func(path string, e fs.DirEntry, err error) error {
 			if err != nil {
 				return err

@@ -25,20 +25,16 @@ func newOverlay(dir, base string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(dir, "virtualpi-overlay-*")
+	f, err := nameless(dir)
 	if err != nil {
-		return nil, fmt.Errorf("vm: making an overlay: %w", err)
+		return nil, err
 	}
-	err = os.Remove(f.Name())
-	if err == nil {
-		_, err = f.WriteAt(header, 0)
-	}
+	_, err = f.WriteAt(header, 0)
 	if err == nil {
 		// Then a bitmap of the sectors that are here, and the sectors; both are sparse. The kernel wants the
 		// bitmap to be there in full.
-		bitmap := (size/cowSector + 7) / 8
-		start := roundUp(cowHeaderSize, cowAlignment)
-		err = f.Truncate(roundUp(start+bitmap, cowAlignment))
+		_, data := cowLayout(size)
+		err = f.Truncate(data)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("vm: making an overlay: %w", err), f.Close())
@@ -65,6 +61,12 @@ func cowHeader(base string) (header []byte, size int64, err error) {
 	h = binary.BigEndian.AppendUint32(h, 0) // the only format: a bitmap
 	h = append(h, base...)
 	return h[:cowHeaderSize], info.Size(), nil
+}
+
+// cowLayout says where the bitmap and the sectors begin for a base of that size.
+func cowLayout(size int64) (bitmap, data int64) {
+	bitmap = roundUp(cowHeaderSize, cowAlignment)
+	return bitmap, roundUp(bitmap+(size/cowSector+7)/8, cowAlignment)
 }
 
 func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
