@@ -8,7 +8,7 @@ BUILD    = build
 
 export CGO_ENABLED = 0
 
-.PHONY: help build all install simulate test test-fast test-qemu test-sshds test-pi test-faults pi packages bench shell lint clean
+.PHONY: help build all install simulate test test-deb test-fast test-qemu test-sshds test-pi test-faults pi packages bench shell lint clean
 
 help:
 	@echo "make simulate   try it here: a key in the terminal, a real sshd on 127.0.0.1"
@@ -148,6 +148,19 @@ test-pi: $(VIRTUALPI) image
 	KEYSWITCHD_IMAGE=$(IMAGE) $(PI_TEST) -tags virtualpi ./test/virtualpi/... ./test/power/...
 	$(PI_TEST) -tags inside -exec '$(VIRTUALPI) exec' ./test/virtualpi/smoke
 	$(PI_TEST) -tags e2e -exec '$(VIRTUALPI) exec -install $(IMAGE)' ./test/e2e ./sshctl/e2e
+
+# The packages: two builds are the same bytes, lintian finds nothing, and one lives its life in a virtual Pi of each release.
+test-deb: $(VIRTUALPI)
+	@test/packages.sh lintian
+	$(MAKE) --no-print-directory deb
+	@$(MAKE) --no-print-directory -s deb DEB_OUT=$(BUILD)/packages-again >/dev/null
+	@for a in arm64 armhf amd64; do cmp $(DEB_OUT)/keyswitchd_$$a.deb $(BUILD)/packages-again/keyswitchd_$$a.deb || exit 1; done
+	lintian --allow-root --fail-on error,warning $(DEBS)
+	@$(MAKE) --no-print-directory -s $(BUILD)/packages-older/keyswitchd_amd64.deb DEB_OUT=$(BUILD)/packages-older DEB_VERSION=0.0.1
+	@install -D -m 0644 $(BUILD)/packages-older/keyswitchd_amd64.deb $(BUILD)/deb-image/root/packages/older.deb
+	@install -D -m 0644 $(DEB_OUT)/keyswitchd_amd64.deb $(BUILD)/deb-image/root/packages/newer.deb
+	for suite in trixie bookworm forky; do \
+		$(PI_TEST) -tags e2e -exec '$(VIRTUALPI) exec -suite '$$suite' -install $(CURDIR)/$(BUILD)/deb-image' ./test/deb || exit 1; done
 
 # Everything that can go wrong does, beside docs/faults.md, which says what becomes of SSH then; UPDATE=1 writes it anew.
 test-faults: $(VIRTUALPI) image
