@@ -83,7 +83,7 @@ func runDaemon(ctx context.Context, cfgPath string, log *slog.Logger) error {
 		Watchdog: func() {
 			// The loop calls this, so the loop lives; the key has to prove that somebody still looks at it.
 			if !key.Check() {
-				log.Error("nobody looks at the key any more; systemd will restart keyswitchd, which closes SSH", record.Fault.Attr())
+				log.Error("keyswitchd pings no more, so that systemd closes SSH and starts it again", record.GaveUp.Attr(), "err", "nobody looks at the key any more")
 				return
 			}
 			notify(log, daemon.SdNotifyWatchdog)

@@ -41,6 +41,7 @@ type bench struct {
 	mute     bool // a start ends well, and systemd does not tell of it
 	lazy     time.Duration
 	result   hardening.Result
+	unread   error // there is no result to be read
 	others   []sshctl.Other
 	moreErr  error    // of StartOthers
 	endErr   error    // of EndSessions
@@ -54,7 +55,7 @@ func newBench(t *testing.T, s Settings, more ...func(*bench)) *bench {
 	b.ctx, b.cancel = context.WithCancel(t.Context())
 	b.ctl = &Controller{
 		Key: fakeKey{b}, LED: fakeLED{b}, Door: fakeDoor{b}, Permit: fakePermit{b},
-		Hardening: func() (hardening.Result, error) { b.mu.Lock(); defer b.mu.Unlock(); return b.result, nil },
+		Hardening: func() (hardening.Result, error) { b.mu.Lock(); defer b.mu.Unlock(); return b.result, b.unread },
 		Publish:   func(s status.Status) { b.mu.Lock(); b.status = s; b.mu.Unlock() },
 		Ready:     func() { b.note("ready") },
 		Log:       slog.New(fakeJournal{b}),

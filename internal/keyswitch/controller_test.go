@@ -128,6 +128,19 @@ func TestStopCannotBeConfirmed(t *testing.T) {
 	})
 }
 
+// A start that was refused before anything was hardened is not the hardening's refusal.
+func TestStartFailsBeforeHardening(t *testing.T) {
+	test(t, Settings{}, func(b *bench) {
+		b.startErr, b.result, b.unread = errors.New("polkit says no"), hardening.Result{}, errors.New("no such file")
+		b.key(keyOn)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.status.Code != string(StartFailed) || !strings.Contains(b.status.Reason, "polkit says no") {
+			t.Errorf("code %s, reason %s", b.status.Code, b.status.Reason)
+		}
+	})
+}
+
 // A stop that is refused, or can't be asked for, is the daemon's end: that closes SSH, and at once.
 func TestStopFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

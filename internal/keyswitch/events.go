@@ -84,7 +84,7 @@ func (l *loop) doorSeen(s sshctl.State) {
 	if opened {
 		// Read once per opening: this is what the sshd that now runs was started with. A later
 		// `keyswitchd harden` by hand says nothing about it.
-		l.readHardening()
+		_ = l.readHardening() // what can't be read is not verified
 		f.NotVerified = !l.verified.Verified
 		for _, warning := range l.verified.Warnings {
 			l.Log.Warn("SSH is open as the policy wants it, and something may surprise", record.Problem.Attr(), "warning", warning)
@@ -104,12 +104,13 @@ func (l *loop) doorSeen(s sshctl.State) {
 
 func down(active string) bool { return active == "inactive" || active == "failed" }
 
-func (l *loop) readHardening() {
+func (l *loop) readHardening() error {
 	r, err := l.Hardening()
 	if err != nil {
 		r = hardening.Result{Problems: []string{err.Error()}}
 	}
 	l.verified = r
+	return err
 }
 
 func (l *loop) ledSeen(err error) {
@@ -173,8 +174,8 @@ func (l *loop) startFailed(kind record.Kind, err error, now time.Duration) {
 	l.openedAt = 0
 	f.Starts++
 	f.Start, f.StartErr = StartFailed, err
-	l.readHardening()
-	if !l.verified.Verified && len(l.verified.Problems) > 0 {
+	// No result says nothing: the start may not have come as far as the hardening.
+	if err := l.readHardening(); err == nil && !l.verified.Verified && len(l.verified.Problems) > 0 {
 		f.Start, f.StartErr, kind = Refused, errors.New(l.verified.Problems[0]), record.HardeningRefused
 	}
 	wait := lastRetry

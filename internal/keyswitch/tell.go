@@ -61,6 +61,9 @@ func (l *loop) tellDecision(d, was Decision) {
 	} else if kind == record.KeyTurned && d.Permit && was.Permit {
 		return // nobody turned it: somebody else, or the next try, opened SSH again, which is an entry of its own
 	}
+	if l.leaving {
+		kind = record.Stopped
+	}
 	text := d.Reason
 	if l.cause.text != "" {
 		text += " (" + l.cause.text + ")"

@@ -56,6 +56,8 @@ var (
 	ReloadRefused = Kind{"reload-refused", "79a6487177fe470bad2f71ff02cfa2b2"}
 	// NotStarted: the configuration or the command line is wrong; SSH stays closed until it is mended.
 	NotStarted = Kind{"not-started", "d01e701b67c446118ce61edb39a80cda"}
+	// Stopped: the daemon is told to end; SSH is closed, or is closed first.
+	Stopped = Kind{"stopped", "825dbe3d3d914318926e3f281edbc29d"}
 	// GaveUp: the daemon ends because it can't hold its promise; systemd closes SSH in its place and starts it again.
 	GaveUp = Kind{"gave-up", "1624a1dbb0874661838e018fc1786a14"}
 	// Problem: something is wrong that changes nothing for SSH.
@@ -69,7 +71,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Opened, Closed, KeyTurned, Refused, Fault, FaultOver, StartFailed, HardeningRefused, ClosedByOthers,
 		SessionsWarned, SessionsEnded, SessionsLeft, Expiring, Expired, Override, OverrideRefused,
-		Reloaded, ReloadRefused, NotStarted, GaveUp, Problem, Lost,
+		Reloaded, ReloadRefused, NotStarted, Stopped, GaveUp, Problem, Lost,
 	}
 }
 

@@ -171,6 +171,27 @@ func TestSecondLineHeldByAnother(t *testing.T) {
 	await(t, "open once the line is free", opened())
 }
 
+// A second line that this board doesn't have, or that is taken by the key or the LED, is a mistake in the configuration.
+func TestSecondLineThatCannotBe(t *testing.T) {
+	for name, config := range map[string]string{
+		"GPIO99": "second = \"GPIO99\"\n", "GPIO17": "second = \"GPIO17\"\n", "GPIO27": "second = \"GPIO27\"\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			begin(t)
+			configure(t, "", config)
+			if out, code := run(t, "systemctl", "restart", "keyswitchd"); code == 0 {
+				t.Errorf("systemctl restart keyswitchd: it starts: %s", out)
+			}
+			if out := must(t, "systemctl", "show", "-p", "ActiveState,ExecMainStatus,NRestarts", "keyswitchd"); !contains(out, "ActiveState=failed", "ExecMainStatus=78", "NRestarts=0") {
+				t.Errorf("systemctl show keyswitchd: %s", out)
+			}
+			if out := must(t, "journalctl", "--no-pager", "-u", "keyswitchd", "-n", "20"); !contains(out, configFile, "gpio.", name) {
+				t.Errorf("the journal names neither file nor line: %s", out)
+			}
+		})
+	}
+}
+
 // A chip that vanishes is named by the line that is missed.
 func TestVanishedChipIsNamedByItsLine(t *testing.T) {
 	begin(t)

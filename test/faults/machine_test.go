@@ -135,9 +135,6 @@ var clockFaults = section{Title: "Time", Faults: []fault{
 	{Name: "the clock set back a year, with max-on", On: true, Do: and(configured("max-on = \"1h\"\n"), jump(-year)), Effect: stays, Code: "key-on", LED: "solid", Again: "opens"},
 	{Name: "the clock set forward ten years, with max-on", On: true, Do: and(configured("max-on = \"1h\"\n"), jump(10*year)), Effect: stays, Code: "key-on", LED: "solid", Again: "opens",
 		Note: "max-on counts on a clock that nobody sets"},
-	{Name: "suspended for some seconds while on (suspend to idle)", On: true, Do: suspended(nil), Effect: stays, Code: "key-on", LED: "solid", Again: "opens"},
-	{Name: "the key turned off the moment before the machine is suspended", On: true, Off: true, Do: suspended(keyTurnedOff), Effect: closes, Code: "key-off", LED: "dark",
-		Note: "nobody can connect to a suspended machine; after it woke, SSH closes"},
 	{Name: "another time zone", On: true, Do: func(s *site) error {
 		before, err := os.Readlink("/etc/localtime")
 		s.later(func() error {
@@ -151,49 +148,6 @@ var clockFaults = section{Title: "Time", Faults: []fault{
 		return os.Symlink("/usr/share/zoneinfo/Pacific/Kiritimati", "/etc/localtime")
 	}, Effect: stays, Code: "key-on", LED: "solid"},
 }}
-
-// sleeping is how long the machine sleeps, by its clock, from just before it falls asleep.
-const sleeping = 6 * time.Second
-
-// suspended has the machine sleep, to be woken by its clock. last is done at the last moment.
-func suspended(last func(*site) error) func(*site) error {
-	return func(s *site) error {
-		asleep := func() (d time.Duration, err error) {
-			var boot unix.Timespec
-			if err = unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err == nil {
-				d = time.Duration(boot.Nano()) - inside.Clock()
-			}
-			return d, err
-		}
-		before, err := asleep()
-		if err != nil {
-			return err
-		}
-		// Writing everything to the disk first may take longer than the sleep.
-		if err := os.WriteFile("/sys/power/sync_on_suspend", []byte("0"), 0); err != nil {
-			return err
-		}
-		const alarm = "/sys/class/rtc/rtc0/wakealarm"
-		s.later(func() error { return os.WriteFile(alarm, []byte("0"), 0) })
-		if err := os.WriteFile(alarm, fmt.Appendf(nil, "+%d", int(sleeping.Seconds())), 0); err != nil {
-			return err
-		}
-		s.struck = inside.Clock()
-		if last != nil {
-			if err := last(s); err != nil {
-				return err
-			}
-		}
-		if err := os.WriteFile("/sys/power/state", []byte("freeze"), 0); err != nil {
-			return err
-		}
-		after, err := asleep()
-		if err == nil && after-before < sleeping/3 {
-			err = fmt.Errorf("it slept for %s only, want %s", after-before, sleeping)
-		}
-		return err
-	}
-}
 
 // plug makes the simulated chip go or come. When it comes, its lines are pulled down, as those of a Pi are: "on".
 func plug(live string) error { return os.WriteFile(inside.ChipLive, []byte(live), 0) }
