@@ -48,6 +48,7 @@ func (o *Options) classify(list []directive, t *tree) ([]finding, error) {
 			found = append(found, finding{l, c, why, add})
 		}
 	}
+	t.release = o.release
 	ours := false // sshd has come to our drop-in
 	err = t.first(func(l line, active bool) error {
 		if samePath(t.files[l.file].path, o.DropIn) {
@@ -88,10 +89,6 @@ func (t *tree) blockOf(l line) int {
 	return 0
 }
 
-// lastWins are the keywords of which some release takes the last line: MaxStartups and PerSourceNetBlockSize up to 10.0,
-// PerSourceMaxStartups in 9.2 (servconf.c writes them into the options without a look at what is there).
-var lastWins = map[string]bool{"maxstartups": true, "persourcemaxstartups": true, "persourcenetblocksize": true}
-
 // weigh is for a line that counts for every connection.
 func (o *Options) weigh(d directive, l line, ours bool) (class, string) {
 	value := strings.Join(l.args, " ")
@@ -114,12 +111,17 @@ func (o *Options) weigh(d directive, l line, ours bool) (class, string) {
 		return harmless, ""
 	case "denyusers":
 		return harmless, ""
+	case "persourcepenalties":
+		if slices.ContainsFunc(l.args, func(word string) bool { return !slices.Contains(strings.Fields(d.want), word) }) {
+			return additive, said + ", and each penalty counts by itself, over all lines; the policy wants " + d.want
+		}
+		return harmless, ""
 	}
 	if d.same([]string{plainWord(alias(l.keyword), value)}) {
 		return harmless, ""
 	}
-	if lastWins[alias(l.keyword)] {
-		return additive, said + ", and many releases of sshd take the last one, not the first; the policy wants " + d.want
+	if o.release.lastWins(alias(l.keyword)) {
+		return additive, said + ", and this release of sshd takes the last one, not the first; the policy wants " + d.want
 	}
 	if ours && len(d.args) > 0 {
 		return harmless, "" // shadowed

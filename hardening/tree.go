@@ -2,10 +2,7 @@ package hardening
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -29,6 +26,7 @@ type tree struct {
 	hostKeys []string // arguments of HostKey
 	bytes    int
 	overlay  map[string][]byte // files as they are going to be
+	release  Release           // whose way of reading counts
 }
 
 // configFile is one file as it was read.
@@ -128,7 +126,10 @@ func (t *tree) include(pattern string, depth int, inMatch bool, self, number int
 		return fmt.Errorf("hardening: Include %s: %w", pattern, err)
 	}
 	for name := range t.overlay {
-		if !slices.Contains(names, name) && globMatches(pattern, name) {
+		if slices.Contains(names, name) {
+			continue
+		}
+		if matches, err := globMatches(pattern, name); err == nil && matches {
 			names = append(names, name)
 			slices.Sort(names)
 		}
@@ -168,85 +169,4 @@ func mayMatter(line []byte) bool {
 		}
 	}
 	return false
-}
-
-// glob is glob(3) as sshd calls it: no braces, no ~, a leading dot only by a literal dot, sorted by byte.
-// Unlike filepath.Glob it reports what it can't read.
-func glob(pattern string) ([]string, error) {
-	found := []string{""}
-	listed := false // the last part has a pattern
-	for part := range strings.SplitSeq(pattern, "/") {
-		if part == "" {
-			continue
-		}
-		var next []string
-		listed = strings.ContainsAny(part, "*?[\\")
-		for _, dir := range found {
-			if !listed {
-				next = append(next, dir+"/"+part)
-				continue
-			}
-			names, err := globDir(dir, part)
-			if err != nil {
-				return nil, err
-			}
-			next = append(next, names...)
-		}
-		found = next
-	}
-	kept := found[:0]
-	for _, name := range found {
-		if listed { // by its directory
-			kept = append(kept, name)
-			continue
-		}
-		switch _, err := os.Lstat(name); {
-		case err == nil:
-			kept = append(kept, name)
-		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR):
-			return nil, err
-		}
-	}
-	slices.Sort(kept)
-	return kept, nil
-}
-
-// globMatches says whether glob would find a file of that name.
-func globMatches(pattern, name string) bool {
-	a, b := strings.Split(path.Clean(pattern), "/"), strings.Split(name, "/")
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		ok, err := path.Match(strings.ReplaceAll(a[i], "[!", "[^"), b[i])
-		if err != nil || !ok || strings.HasPrefix(b[i], ".") && !strings.HasPrefix(a[i], ".") {
-			return false
-		}
-	}
-	return true
-}
-
-func globDir(dir, part string) ([]string, error) {
-	entries, err := os.ReadDir(dir + "/")
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	part = strings.ReplaceAll(part, "[!", "[^")
-	var names []string
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") && !strings.HasPrefix(part, ".") {
-			continue
-		}
-		ok, err := path.Match(part, e.Name())
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			names = append(names, dir+"/"+e.Name())
-		}
-	}
-	return names, nil
 }

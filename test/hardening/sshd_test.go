@@ -19,13 +19,17 @@ import (
 	"keyswitchd/hardening"
 )
 
-// connections that trees are asked about, beside none in particular.
-var connections = []hardening.Connection{
-	{User: "root", Host: "localhost", Addr: "127.0.0.1", LAddr: "127.0.0.1", LPort: 22},
-	{User: "pi", Host: "client.example.org", Addr: "192.168.1.7", LAddr: "192.168.1.1", LPort: 22},
-	{User: "alice", Host: "evil.test", Addr: "10.1.2.3", LAddr: "192.168.1.1", LPort: 10101},
-	{User: "bob", Host: "client.example.org", Addr: "2001:db8::5", LAddr: "::1", LPort: 2222},
-	{User: "stranger", Host: "evil.test", Addr: "203.0.113.9", LAddr: "192.168.1.1", LPort: 22},
+// connections that trees are asked about, beside none in particular. A stranger is one to sshd only if -C says so, from 9.9 on; what
+// sshd finds out at run time can't be asked for.
+func connections(r hardening.Release) []hardening.Connection {
+	return []hardening.Connection{
+		{User: "root", Host: "localhost", Addr: "127.0.0.1", LAddr: "127.0.0.1", LPort: 22},
+		{User: "pi", Host: "client.example.org", Addr: "192.168.1.7", LAddr: "192.168.1.1", LPort: 22},
+		{User: "alice", Host: "evil.test", Addr: "10.1.2.3", LAddr: "192.168.1.1", LPort: 10101},
+		{User: "bob", Host: "client.example.org", Addr: "2001:db8::5", LAddr: "::1", LPort: 2222},
+		{User: "stranger", Host: "evil.test", Addr: "203.0.113.9", LAddr: "192.168.1.1", LPort: 22, Invalid: r.KnowsInvalidUser()},
+		{User: "alice", Host: "localhost", Addr: "fe80::1", LAddr: "::1", LPort: 22, RDomain: "blue"},
+	}
 }
 
 // ask runs `sshd -T` on a file. An error is sshd's own refusal; anything else ends the test.
