@@ -263,7 +263,7 @@ func TestReplacedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.write(guide, "Port 2223\n")
-	if _, err := apply(changes); err == nil || !strings.Contains(err.Error(), "was changed meanwhile by somebody else") {
+	if _, err := apply(changes, m.o.DropIn); err == nil || !strings.Contains(err.Error(), "was changed meanwhile by somebody else") {
 		t.Errorf("%v", err)
 	}
 	if m.read(guide) != "Port 2223\n" || m.read(dropIn) != "" {

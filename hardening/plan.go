@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -20,8 +21,11 @@ type Change struct {
 	After  []byte // as it will be
 	Why    []string
 
-	line int // of the first line that is changed, for errors
-	was  folder.Attributes
+	Gone bool // the file will not be there, instead of After
+
+	line int                // of the first line that is changed, for errors
+	was  folder.Attributes  // what it has
+	to   *folder.Attributes // what it will have; nil is the same
 }
 
 // planRounds bounds the looks that are taken until nothing is left to mend: what is commented out may be an Include.
@@ -71,9 +75,13 @@ func (o *Options) plan(list []directive, text []byte) ([]Change, error) {
 			return nil, err
 		}
 		if len(found) == 0 {
+			// sshd_config first: until it includes the drop-in, sshd sees no barrier there.
+			slices.SortStableFunc(changes, func(a, b Change) int { return o.rank(a) - o.rank(b) })
 			return changes, nil
 		}
-		for path, edits := range editsOf(t, found) {
+		all := editsOf(t, found)
+		for _, path := range slices.Sorted(maps.Keys(all)) {
+			edits := all[path]
 			i := slices.IndexFunc(changes, func(c Change) bool { return c.Path == path })
 			if i < 0 {
 				c, err := beforeChange(path, edits)
@@ -96,6 +104,10 @@ func (o *Options) plan(list []directive, text []byte) ([]Change, error) {
 		}
 	}
 	return nil, fmt.Errorf("hardening: %s: what the policy forbids is still there after it was taken out; is a file drawn in under two names?", o.ConfigFile)
+}
+
+func (o *Options) rank(c Change) int {
+	return slices.Index([]string{o.DropIn, o.ConfigFile, c.Path}, c.Path)
 }
 
 func (e edit) what() string {
