@@ -2,6 +2,7 @@ package hardening
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -10,6 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// globLimit bounds the names of one pattern: beyond treeFiles sshd's files are refused anyway.
+const globLimit = 1 << 14
 
 // glob is glob(3) as sshd calls it, which has its own (openbsd-compat/glob.c): no braces, no ~, a leading dot only by a literal dot, sorted by
 // byte. Unlike that one and filepath.Glob, it reports what it can't read.
@@ -35,7 +39,9 @@ func glob(pattern string) ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			next = append(next, names...)
+			if next = append(next, names...); len(next) > globLimit {
+				return nil, fmt.Errorf("it finds more than %d names; make it narrower", globLimit)
+			}
 		}
 		found = next
 	}

@@ -122,7 +122,7 @@ func TestCantBeMended(t *testing.T) {
 			m.write("more/x.conf", "Port 2222\n")
 			m.write(guide, "Include "+m.path("more")+"/*\n")
 			return err
-		}, []string{"x.conf:1", "can be written by others"}},
+		}, []string{"50-guide.conf:1", "more: others can put files there"}},
 		"a Match keyword": {func(m *machine) error {
 			m.write(guide, "Match User bob\nPort 2222\n")
 			return nil

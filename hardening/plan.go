@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"keyswitchd/internal/folder"
 )
@@ -69,6 +70,9 @@ func (o *Options) plan(list []directive, text []byte) ([]Change, error) {
 		t, err := readTreeOver(o.ConfigFile, overlay)
 		if err != nil {
 			return nil, err
+		}
+		if len(t.ways.loose) > 0 { // nothing that is changed there would last
+			return nil, fmt.Errorf("hardening: sshd_config: %s", strings.Join(t.ways.loose, "; "))
 		}
 		found, err := o.classify(list, t)
 		if err != nil {

@@ -27,6 +27,7 @@ type tree struct {
 	bytes    int
 	overlay  map[string][]byte // files as they are going to be
 	release  Release           // whose way of reading counts
+	ways     ways              // the directories that lead there
 }
 
 // configFile is one file as it was read.
@@ -56,6 +57,9 @@ func readTree(file string) (*tree, error) { return readTreeOver(file, nil) }
 // readTreeOver is readTree with some files as they are going to be, whether they are there by now or not.
 func readTreeOver(file string, overlay map[string][]byte) (*tree, error) {
 	t := &tree{overlay: overlay}
+	if err := t.ways.to(file); err != nil {
+		return nil, fmt.Errorf("hardening: looking for %s: %w", file, err)
+	}
 	return t, t.read(file, 0, false, 0, 0)
 }
 
@@ -132,6 +136,12 @@ func (t *tree) include(pattern string, depth int, inMatch bool, self, number int
 		if matches, err := globMatches(pattern, name); err == nil && matches {
 			names = append(names, name)
 			slices.Sort(names)
+		}
+	}
+	t.ways.from = fmt.Sprintf("%s:%d: Include: ", t.files[self].path, number)
+	for _, way := range append([]string{pattern}, names...) {
+		if err := t.ways.to(way); err != nil {
+			return fmt.Errorf("hardening: Include %s: %w", pattern, err)
 		}
 	}
 	for _, name := range names {
