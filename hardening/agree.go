@@ -3,6 +3,7 @@ package hardening
 import (
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -93,6 +94,7 @@ func (v Values) listeners(defaults Values) []string {
 			use = []string{port}
 		}
 		for _, p := range use {
+			p = plainWord("port", p)
 			if strings.Contains(host, ":") {
 				out = append(out, plainWord("listenaddress", "["+host+"]:"+p))
 			} else {
@@ -163,7 +165,11 @@ func plainWord(keyword, text string) string {
 		if s, ok := convtime(text); ok {
 			return strconv.FormatInt(s, 10)
 		}
-	case "port", "maxauthtries", "maxsessions", "clientalivecountmax", "requiredrsasize", "persourcemaxstartups":
+	case "port":
+		if n, err := net.LookupPort("tcp", text); err == nil {
+			return strconv.Itoa(n)
+		}
+	case "maxauthtries", "maxsessions", "clientalivecountmax", "requiredrsasize", "persourcemaxstartups":
 		if n, err := strconv.ParseInt(text, 10, 32); err == nil {
 			return strconv.FormatInt(n, 10)
 		}

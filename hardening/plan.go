@@ -128,7 +128,7 @@ func (e edit) what() string {
 func editsOf(t *tree, found []finding) map[string]map[int]edit {
 	files := map[string]map[int]edit{}
 	for _, f := range found {
-		path := filepath.Clean(t.files[f.line.file].path)
+		path := plainPath(t.files[f.line.file].path)
 		if files[path] == nil {
 			files[path] = map[int]edit{}
 		}

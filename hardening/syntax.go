@@ -128,7 +128,7 @@ func splitCriteria(rest string) ([]string, error) {
 	return args, nil
 }
 
-// aliases are other names that sshd takes for a governed keyword (servconf.c; servconf.h from 10.4 on).
+// alias is the present name of a keyword that sshd takes under an older one, too (servconf.c; servconf.h from 10.4 on).
 func alias(keyword string) string {
 	switch keyword {
 	case "dsaauthentication":
@@ -137,6 +137,12 @@ func alias(keyword string) string {
 		return "kbdinteractiveauthentication"
 	case "pubkeyacceptedkeytypes":
 		return "pubkeyacceptedalgorithms"
+	case "hostbasedacceptedkeytypes":
+		return "hostbasedacceptedalgorithms"
+	case "hostdsakey":
+		return "hostkey"
+	case "keepalive":
+		return "tcpkeepalive"
 	}
 	return keyword
 }

@@ -69,7 +69,7 @@ func (t *tree) read(file string, depth int, inMatch bool, by, byLine int) error 
 	}
 	self := len(t.files)
 	f := configFile{path: file, inMatch: inMatch, by: by, byLine: byLine}
-	if content, over := t.overlay[file]; over {
+	if content, over := t.overlay[plainPath(file)]; over {
 		f.content, f.mode, f.safe = content, 0o644, true
 	} else {
 		content, state, err := folder.ReadRegular(unix.AT_FDCWD, file, 0)
@@ -105,7 +105,7 @@ func (t *tree) read(file string, depth int, inMatch bool, by, byLine int) error 
 			if t.files[self].firstMatch == 0 {
 				t.files[self].firstMatch = number
 			}
-		case "hostkey":
+		case "hostkey", "hostdsakey":
 			t.hostKeys = append(t.hostKeys, args...)
 		case "include":
 			for _, pattern := range args {
@@ -158,7 +158,19 @@ func (t *tree) includes(file string) bool {
 	return slices.ContainsFunc(t.files, func(f configFile) bool { return !f.inMatch && samePath(f.path, file) })
 }
 
-func samePath(a, b string) bool { return a == b || filepath.Clean(a) == filepath.Clean(b) }
+func samePath(a, b string) bool { return a == b || plainPath(a) == plainPath(b) }
+
+// plainPath is a path without . and .., unless a symbolic link on the way makes it another one.
+func plainPath(file string) string {
+	plain := filepath.Clean(file)
+	if plain == file {
+		return file
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(file)); err != nil || dir != filepath.Dir(plain) {
+		return file
+	}
+	return plain
+}
 
 func cutLine(text []byte) (line, rest []byte) {
 	if at := bytes.IndexByte(text, '\n'); at >= 0 {

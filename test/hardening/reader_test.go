@@ -22,6 +22,9 @@ func (b *bench) readerProblem(c hardening.Connection, text string, refusal error
 	case refusal != nil && strings.Contains(refusal.Error(), "not in connection test specification"):
 		return "" // -T without -C can't be asked about this one
 	case err != nil && refusal == nil:
+		if _, named := reasonOf(err); named {
+			return "" // and so does hardening
+		}
 		return "the reader refuses what sshd accepts: " + err.Error()
 	case refusal != nil:
 		return "" // what a value may be, the reader leaves to sshd

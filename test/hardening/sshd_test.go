@@ -92,10 +92,7 @@ func lay(t testing.TB, tr *tree) {
 	}
 	must(os.Mkdir(dropIns, 0o755))
 	must(os.WriteFile(hostKey, key, 0o600))
-	for _, path := range tr.paths {
-		must(os.MkdirAll(filepath.Dir(path), 0o755))
-		must(os.WriteFile(path, []byte(tr.text[path]), 0o644))
-	}
+	must(tr.write())
 }
 
 func makeHostKey(ctx context.Context) ([]byte, error) {
@@ -123,6 +120,13 @@ func snapshot(t testing.TB) map[string]string {
 			if content, err = os.ReadFile(path); err != nil {
 				return err
 			}
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			content = []byte(target)
 		}
 		state[path] = fmt.Sprintf("%v %v\n%s", info.Mode(), owner(info), content)
 		return nil
