@@ -82,7 +82,7 @@ type backup struct{ f *folder.Folder }
 func openBackup(path string) (*backup, error) {
 	f, err := folder.Make(path)
 	if err == nil {
-		if err = errors.Join(os.Chmod(path, 0o700), f.SweepAll()); err != nil {
+		if err = errors.Join(f.Chmod(0o700), f.SweepAll()); err != nil {
 			f.Close()
 		}
 	}

@@ -27,8 +27,7 @@ func Hardened(o Options) (bool, error) {
 	if o.DropIn == "" {
 		o.DropIn = DefaultDropIn
 	}
-	ours, err := ownDropIn(o.DropIn)
-	return ours != nil, err
+	return ownDropIn(o.DropIn) != nil, nil
 }
 
 // Restore puts the files of sshd_config back as they were before keyswitchd changed them, byte for byte, with owner and mode, and
@@ -68,9 +67,7 @@ func Restore(ctx context.Context, o Options) (said []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if current, err = current.withOurs(o); err != nil {
-		return nil, err
-	}
+	current = current.withOurs(o)
 	undone := record{At: now(), Why: []string{"restored"}}
 	var changes []Change
 	var errs []error
@@ -106,22 +103,18 @@ func Restore(ctx context.Context, o Options) (said []string, err error) {
 
 // withOurs adds what is keyswitchd's and has no record, since somebody has removed the backups, or brought the files here with a backup
 // of another day: its own file, and lines that it commented out. The files tell enough.
-func (r record) withOurs(o Options) (record, error) {
+func (r record) withOurs(o Options) record {
 	known := func(path string) bool {
 		return slices.ContainsFunc(r.Files, func(s saved) bool { return s.Path == path })
 	}
 	if !known(o.DropIn) {
-		content, err := ownDropIn(o.DropIn)
-		if err != nil {
-			return r, err
-		}
-		if content != nil {
+		if content := ownDropIn(o.DropIn); content != nil {
 			r.Files = append(r.Files, saved{Path: o.DropIn, Absent: true, Left: sum(content)})
 		}
 	}
 	t, err := readTree(o.ConfigFile)
 	if err != nil {
-		return r, nil // not for us to judge here: what has a record goes back
+		return r // not for us to judge here: what has a record goes back
 	}
 	for _, f := range t.files {
 		path := filepath.Clean(f.path)
@@ -130,27 +123,21 @@ func (r record) withOurs(o Options) (record, error) {
 		}
 		r.Files = append(r.Files, saved{Path: path, Content: f.content})
 	}
-	return r, nil
+	return r
 }
 
-// ownDropIn is the drop-in's text if keyswitchd has written it, nil if it is not there or somebody else's.
-func ownDropIn(dropIn string) ([]byte, error) {
+// ownDropIn is the drop-in's text if keyswitchd has written it, nil if it is not there, somebody else's, or nothing that can be read.
+func ownDropIn(dropIn string) []byte {
 	f, err := folder.Open(dirOf(dropIn))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	if err != nil {
-		return nil, fmt.Errorf("hardening: the drop-in: %w", err)
+		return nil
 	}
 	defer f.Close()
 	content, _, err := f.Read(filepath.Base(dropIn))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.HasPrefix(content, []byte(generated)) {
-		return nil, nil
+	if err != nil || !bytes.HasPrefix(content, []byte(generated)) {
+		return nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("hardening: the drop-in: %w", err)
-	}
-	return content, nil
+	return content
 }
 
 // restore is what has to be done to put one file back, nil if nothing, and what to say of it.

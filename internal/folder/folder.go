@@ -152,6 +152,19 @@ func (f *Folder) Replace(name string, content []byte, mode os.FileMode) error {
 	return f.sync()
 }
 
+// Chmod gives the folder itself these permission bits.
+func (f *Folder) Chmod(mode os.FileMode) error {
+	var s State
+	err := unix.Fstat(f.fd, &s.Stat_t)
+	if err == nil && s.Permissions()&0o7777 != uint32(mode.Perm()) {
+		err = unix.Fchmod(f.fd, uint32(mode.Perm()))
+	}
+	if err != nil {
+		return f.fail("chmod", ".", err)
+	}
+	return nil
+}
+
 // Remove takes a file away for good.
 func (f *Folder) Remove(name string) error {
 	if err := unix.Unlinkat(f.fd, name, 0); err != nil {
