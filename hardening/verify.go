@@ -33,8 +33,8 @@ func (o *Options) verify(ctx context.Context, list []directive, t *tree) []strin
 			prefix = "sshd_config: for user " + c.User + " from " + c.Addr + ": "
 		}
 		e, err := o.ask(ctx, append(args, o.SSHDArgs...))
-		if err != nil {
-			return append(lines, err.Error()) // the other questions would fail alike
+		if err != nil { // the other questions would fail alike, or that one connection would
+			return append(lines, prefix+err.Error())
 		}
 		for _, d := range list {
 			text := o.Policy.shortfall(e, d, c)
@@ -61,7 +61,9 @@ func (o *Options) blame(d directive, e Values, t *tree) string {
 func (o *Options) ask(ctx context.Context, args []string) (Values, error) {
 	out, err := o.run(ctx, o.SSHD, args...)
 	if err != nil {
-		return nil, fmt.Errorf("sshd: %s -T does not accept the configuration: %w", o.SSHD, out.explain(err))
+		// Of lines in a Match block of the main file it says so.
+		out.stderr = strings.ReplaceAll(out.stderr, "reprocess config line", o.ConfigFile+" line")
+		return nil, fmt.Errorf("%s -T does not accept the configuration; mend or take out the line that it names: %w", o.SSHD, out.explain(err))
 	}
 	return ParseValues(out.stdout)
 }
