@@ -158,7 +158,9 @@ func (t *tree) includes(file string) bool {
 	return slices.ContainsFunc(t.files, func(f configFile) bool { return !f.inMatch && samePath(f.path, file) })
 }
 
-func samePath(a, b string) bool { return a == b || plainPath(a) == plainPath(b) }
+func samePath(a, b string) bool {
+	return a == b || filepath.Base(a) == filepath.Base(b) && plainPath(a) == plainPath(b) // the first spares most of the second's looks at the disk
+}
 
 // plainPath is a path without . and .., unless a symbolic link on the way makes it another one.
 func plainPath(file string) string {
