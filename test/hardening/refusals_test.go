@@ -17,14 +17,14 @@ type refusal struct {
 }
 
 var refusals = []refusal{
-	{"a directory or FIFO in place of a file", "is not a regular file; move it away", 60},
+	{"a directory or FIFO in place of a file", "is not a regular file; move it away", 40},
 	{"a NUL byte", "it holds a NUL byte, so it is no text; move it away", 20},
-	{"a link to mend", "is a symbolic link; remove it", 40},
-	{"a second name to mend", "names (hard links); remove it", 40},
-	{"the folder is a link", "is a link or no directory", 40},
+	{"a link to mend", "is a symbolic link; remove it", 25},
+	{"a second name to mend", "names (hard links); remove it", 25},
+	{"the folder is a link", "is a link or no directory", 25},
 	{"~ in an Include", "write the whole path, without ~", 5},
-	{"the drop-in in a Match block", "this Include stands in a Match block and draws in", 50},
-	{"the drop-in twice", "which was read before; take one of the two out", 50},
+	{"the drop-in in a Match block", "this Include stands in a Match block and draws in", 3},
+	{"the drop-in twice", "which was read before; take one of the two out", 3},
 	// Such as 10.0 with "Subsystem sftp" in a Match block.
 	{"a line that sshd refuses for some", "sshd -T does not accept the configuration", 10},
 }
