@@ -173,10 +173,14 @@ func (s saved) restore(dropIn string) (string, *Change, error) {
 		}
 		return "put back", s.putBack(content, a), nil
 	}
+	unknown := s.Left == ""
 	s = s.with(a)
 	s.Content, s.Absent = unmark(content), false
 	if bytes.Equal(content, s.Content) {
 		return "was edited meanwhile and has nothing of keyswitchd's, so it stays", nil, nil
+	}
+	if unknown {
+		return "has no backup any more: the lines that keyswitchd had commented out are back", s.putBack(content, a), nil
 	}
 	return "was edited meanwhile: the edits stay, the lines that keyswitchd had commented out are back", s.putBack(content, a), nil
 }

@@ -17,6 +17,7 @@ const (
 	treeLimit  = 16 << 20 // bytes of all of them
 	treeFiles  = 2048     // files, each counted as often as it is included
 	depthLimit = 16       // sshd's own for nested Include (servconf.c, SERVCONF_MAX_DEPTH)
+	placesTold = 3        // of the Include lines that lead to what is wrong
 	sshdDir    = "/etc/ssh"
 )
 
@@ -110,6 +111,9 @@ func (t *tree) read(file string, depth int, inMatch bool, by, byLine int) error 
 		case "include":
 			for _, pattern := range args {
 				if err := t.include(pattern, depth, inMatch, self, number); err != nil {
+					if strings.Count(err.Error(), "included by") >= placesTold { // in a loop the last ones tell enough
+						return err
+					}
 					return fmt.Errorf("%w (included by %s:%d)", err, file, number)
 				}
 			}
