@@ -61,13 +61,6 @@ func (m *machine) layCrash(include string) {
 	}
 }
 
-func (m *machine) must(err error) {
-	m.t.Helper()
-	if err != nil {
-		m.t.Fatal(err)
-	}
-}
-
 func (c crash) machine(t *testing.T, key string) *machine {
 	t.Helper()
 	m := &machine{t: t, dir: c.dir(t)}
