@@ -159,7 +159,7 @@ func beforeChange(path string, edits map[int]edit) (Change, error) {
 		err = errors.New("others can write it; chown it to root and chmod it to 0644")
 	}
 	if err != nil {
-		return c, fmt.Errorf("hardening: %s:%d: %s; it can't be mended here: %w", path, c.line, edits[first].why, err)
+		return c, fmt.Errorf("hardening: %s:%d: %s; it can't be mended here: %w, or take the line out yourself", path, c.line, edits[first].why, err)
 	}
 	return c, nil
 }
