@@ -3,6 +3,7 @@ package hardening
 import (
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -24,9 +25,12 @@ func Disagreements(own, sshd, defaults Values) []string {
 		for i, text := range got {
 			got[i] = plainWord(keyword, text)
 		}
-		if keyword == "listenaddress" || keyword == "persourcepenalties" {
+		switch keyword {
+		case "listenaddress":
 			slices.Sort(want)
 			slices.Sort(got)
+		case "persourcepenalties":
+			got = allPenalties(strings.Join(got, " "), "")
 		}
 		if !slices.Equal(want, got) {
 			lines = append(lines, fmt.Sprintf("%s: the own reader has %q, sshd %q", keyword, want, got))
@@ -41,7 +45,7 @@ var governed = map[string]bool{
 	"pubkeyauthentication": true, "passwordauthentication": true, "kbdinteractiveauthentication": true, "permitemptypasswords": true,
 	"hostbasedauthentication": true, "ignorerhosts": true, "strictmodes": true, "permituserenvironment": true, "usedns": true,
 	"gssapiauthentication": true, "kerberosauthentication": true, "maxauthtries": true, "logingracetime": true, "maxstartups": true,
-	"persourcemaxstartups": true, "persourcenetblocksize": true, "maxsessions": true,
+	"persourcemaxstartups": true, "persourcenetblocksize": true, "persourcepenalties": true, "persourcepenaltyexemptlist": true, "maxsessions": true,
 	"clientaliveinterval": true, "clientalivecountmax": true, "allowtcpforwarding": true, "allowstreamlocalforwarding": true,
 	"allowagentforwarding": true, "x11forwarding": true, "x11uselocalhost": true, "permittunnel": true, "gatewayports": true, "loglevel": true,
 	"kexalgorithms": true, "ciphers": true, "macs": true, "hostkeyalgorithms": true, "pubkeyacceptedalgorithms": true,
@@ -54,6 +58,8 @@ func (v Values) plain(keyword string, defaults Values) []string {
 	switch {
 	case keyword == "listenaddress":
 		return v.listeners(defaults)
+	case keyword == "persourcepenalties":
+		return allPenalties(v.first(keyword), defaults.first(keyword))
 	case !set && keyword == "port":
 		values = []string{"22"}
 	case !set:
@@ -88,6 +94,7 @@ func (v Values) listeners(defaults Values) []string {
 			use = []string{port}
 		}
 		for _, p := range use {
+			p = plainWord("port", p)
 			if strings.Contains(host, ":") {
 				out = append(out, plainWord("listenaddress", "["+host+"]:"+p))
 			} else {
@@ -158,25 +165,18 @@ func plainWord(keyword, text string) string {
 		if s, ok := convtime(text); ok {
 			return strconv.FormatInt(s, 10)
 		}
-	case "port", "maxauthtries", "maxsessions", "clientalivecountmax", "requiredrsasize", "persourcemaxstartups":
+	case "port":
+		if n, err := net.LookupPort("tcp", text); err == nil {
+			return strconv.Itoa(n)
+		}
+	case "maxauthtries", "maxsessions", "clientalivecountmax", "requiredrsasize", "persourcemaxstartups":
 		if n, err := strconv.ParseInt(text, 10, 32); err == nil {
 			return strconv.FormatInt(n, 10)
 		}
 	case "maxstartups":
-		parts := strings.Split(text, ":")
-		if len(parts) == 1 {
-			parts = []string{parts[0], "30", parts[0]}
-		}
-		for i, p := range parts {
-			if n, err := strconv.Atoi(p); err == nil {
-				parts[i] = strconv.Itoa(n)
-			}
-		}
-		return strings.Join(parts, ":")
+		return Release{}.maxStartups(text, "")
 	case "persourcenetblocksize":
-		if !strings.Contains(text, ":") {
-			return text + ":128"
-		}
+		return Release{}.netBlockSize(text)
 	case "loglevel":
 		switch strings.ToLower(text) { // two names for one level each
 		case "debug1":

@@ -1,6 +1,7 @@
 package hardening
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -8,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,7 +41,9 @@ type saved struct {
 	Mode    os.FileMode `json:"mode"`
 	UID     int         `json:"uid"`
 	GID     int         `json:"gid"`
-	Left    string      `json:"left,omitempty"` // the SHA-256 of what keyswitchd put in its place
+	// Extended attributes, with the ACL among them.
+	Extended map[string][]byte `json:"extended,omitempty"`
+	Left     string            `json:"left,omitempty"` // the SHA-256 of what keyswitchd put in its place
 }
 
 func sum(content []byte) string {
@@ -50,11 +52,19 @@ func sum(content []byte) string {
 }
 
 func (c Change) saved() saved {
-	return saved{c.Path, c.Absent, c.Before, c.was.Mode, c.was.UID, c.was.GID, sum(c.After)}
+	return saved{Path: c.Path, Absent: c.Absent, Content: c.Before, Left: sum(c.After)}.with(c.was)
+}
+
+func (s saved) with(a folder.Attributes) saved {
+	s.Mode, s.UID, s.GID, s.Extended = a.Mode, a.UID, a.GID, a.Extended
+	return s
 }
 
 // attributes are the file's own, and root's for one that is keyswitchd's.
 func (c Change) attributes() folder.Attributes {
+	if c.to != nil {
+		return *c.to
+	}
 	if c.Absent || !c.was.Safe {
 		return folder.Attributes{Mode: 0o644, UID: os.Geteuid(), GID: os.Getegid()}
 	}
@@ -62,7 +72,7 @@ func (c Change) attributes() folder.Attributes {
 }
 
 func (s saved) attributes() folder.Attributes {
-	return folder.Attributes{Mode: s.Mode, UID: s.UID, GID: s.GID}
+	return folder.Attributes{Mode: s.Mode, UID: s.UID, GID: s.GID, Extended: s.Extended}
 }
 
 // backup is the open backup folder.
@@ -72,7 +82,7 @@ type backup struct{ f *folder.Folder }
 func openBackup(path string) (*backup, error) {
 	f, err := folder.Make(path)
 	if err == nil {
-		if err = os.Chmod(path, 0o700); err != nil {
+		if err = errors.Join(f.Chmod(0o700), f.SweepAll()); err != nil {
 			f.Close()
 		}
 	}
@@ -125,7 +135,7 @@ func (b *backup) remove(name string) error {
 }
 
 // begin keeps what is going to be changed, before it is.
-func (b *backup) begin(changes []Change) error {
+func (b *backup) begin(changes []Change, dropIn string) error {
 	r := record{At: now()}
 	for _, c := range changes {
 		r.Files = append(r.Files, c.saved())
@@ -138,17 +148,18 @@ func (b *backup) begin(changes []Change) error {
 	known := len(first.Files)
 	for _, s := range r.Files {
 		if !slices.ContainsFunc(first.Files, func(f saved) bool { return f.Path == s.Path }) {
+			s = s.former(dropIn)
 			s.Left = ""
 			first.Files = append(first.Files, s)
 		}
 	}
 	if len(first.Files) > known {
 		first.At = now()
-		if err := errors.Join(b.f.Sweep(firstFile), b.write(firstFile, first)); err != nil {
+		if err := b.write(firstFile, first); err != nil {
 			return err
 		}
 	}
-	return errors.Join(b.f.Sweep(pendingFile), b.write(pendingFile, r))
+	return b.write(pendingFile, r)
 }
 
 // end says that the changes hold. A file that somebody has edited since its last change goes back to what they made of it, without
@@ -165,18 +176,26 @@ func (b *backup) end(dropIn string) error {
 	for _, s := range r.Files {
 		i := slices.IndexFunc(current.Files, func(f saved) bool { return f.Path == s.Path })
 		switch {
+		case s.Path == dropIn && sum(s.Content) == s.Left: // it was only the barrier
 		case i < 0:
-			s.Content = unmark(s.Content)
-			current.Files = append(current.Files, s)
+			current.Files = append(current.Files, s.former(dropIn))
 		case sum(s.Content) == current.Files[i].Left || s.Path == dropIn:
 			current.Files[i].Left = s.Left
 		default:
-			s.Content = unmark(s.Content)
-			current.Files[i] = s
+			current.Files[i] = s.former(dropIn)
 		}
 	}
 	current.At = now()
-	return errors.Join(b.f.Sweep(currentFile), b.write(currentFile, current), b.number(r))
+	return errors.Join(b.write(currentFile, current), b.number(r))
+}
+
+// former is the file without what keyswitchd had put into it: a drop-in of its own was not there before.
+func (s saved) former(dropIn string) saved {
+	if s.Path == dropIn && bytes.HasPrefix(s.Content, []byte(generated)) {
+		s.Absent, s.Content = true, nil
+	}
+	s.Content = unmark(s.Content)
+	return s
 }
 
 // number keeps a change under the next number, and the last keptChanges only.
@@ -197,61 +216,16 @@ func (b *backup) number(r record) error {
 	if len(numbers) > 0 {
 		next = numbers[len(numbers)-1] + 1
 	}
+	if err := b.write(changeName(next), r); err != nil {
+		return err
+	}
 	for len(numbers) >= keptChanges {
 		if err := b.remove(changeName(numbers[0])); err != nil {
 			return err
 		}
 		numbers = numbers[1:]
 	}
-	return b.write(changeName(next), r)
+	return nil
 }
 
 func changeName(n int) string { return fmt.Sprintf("%s%06d.json", changeFiles, n) }
-
-// recover takes back a change that was cut short: what it has changed by then becomes what it was, and what somebody has edited since
-// stays.
-func (b *backup) recover() error {
-	r, err := b.read(pendingFile)
-	if err != nil {
-		return err
-	}
-	for _, s := range r.Files {
-		if err := s.takeBack(); err != nil {
-			return fmt.Errorf("hardening: taking back a change that was cut short: %s: %w", s.Path, err)
-		}
-	}
-	return b.remove(pendingFile)
-}
-
-func (s saved) takeBack() error {
-	f, err := folder.Open(dirOf(s.Path))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	name := filepath.Base(s.Path)
-	if err := f.Sweep(name); err != nil {
-		return err
-	}
-	content, _, err := f.ReadAttributes(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // gone: not by us
-	}
-	if err != nil || sum(content) != s.Left {
-		return err
-	}
-	return s.putBack(f, content)
-}
-
-// putBack replaces what is there by what was.
-func (s saved) putBack(f *folder.Folder, there []byte) error {
-	name := filepath.Base(s.Path)
-	if s.Absent {
-		return f.Remove(name)
-	}
-	staged, err := f.Stage(name, s.Content, s.attributes(), false)
-	if err != nil {
-		return err
-	}
-	return errors.Join(staged.Commit(there), staged.Close())
-}

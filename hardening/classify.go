@@ -48,6 +48,7 @@ func (o *Options) classify(list []directive, t *tree) ([]finding, error) {
 			found = append(found, finding{l, c, why, add})
 		}
 	}
+	t.release = o.release
 	ours := false // sshd has come to our drop-in
 	err = t.first(func(l line, active bool) error {
 		if samePath(t.files[l.file].path, o.DropIn) {
@@ -88,10 +89,6 @@ func (t *tree) blockOf(l line) int {
 	return 0
 }
 
-// lastWins are the keywords of which some release takes the last line: MaxStartups and PerSourceNetBlockSize up to 10.0,
-// PerSourceMaxStartups in 9.2 (servconf.c writes them into the options without a look at what is there).
-var lastWins = map[string]bool{"maxstartups": true, "persourcemaxstartups": true, "persourcenetblocksize": true}
-
 // weigh is for a line that counts for every connection.
 func (o *Options) weigh(d directive, l line, ours bool) (class, string) {
 	value := strings.Join(l.args, " ")
@@ -114,12 +111,17 @@ func (o *Options) weigh(d directive, l line, ours bool) (class, string) {
 		return harmless, ""
 	case "denyusers":
 		return harmless, ""
+	case "persourcepenalties":
+		if slices.ContainsFunc(l.args, func(word string) bool { return !slices.Contains(strings.Fields(d.want), word) }) {
+			return additive, said + ", and each penalty counts by itself, over all lines; the policy wants " + d.want
+		}
+		return harmless, ""
 	}
 	if d.same([]string{plainWord(alias(l.keyword), value)}) {
 		return harmless, ""
 	}
-	if lastWins[alias(l.keyword)] {
-		return additive, said + ", and many releases of sshd take the last one, not the first; the policy wants " + d.want
+	if o.release.lastWins(alias(l.keyword)) {
+		return additive, said + ", and this release of sshd takes the last one, not the first; the policy wants " + d.want
 	}
 	if ours && len(d.args) > 0 {
 		return harmless, "" // shadowed
@@ -162,53 +164,4 @@ func (o *Options) disallowed(t *tree, l line) (class, string, []string, error) {
 // plainPattern says whether a character of a name or pattern means itself in sshd_config, without quotes.
 func plainPattern(r rune) bool {
 	return r < 0x80 && letterOrDigit(byte(r)) || strings.ContainsRune("_-.*?@:/!%$", r)
-}
-
-// classifyIncludes sees to it that sshd comes to our drop-in once, and for every connection.
-func (o *Options) classifyIncludes(t *tree) ([]finding, error) {
-	if o.Standalone {
-		return nil, nil
-	}
-	var global, blocked []int
-	for i, f := range t.files {
-		if !samePath(f.path, o.DropIn) {
-			continue
-		}
-		if f.inMatch {
-			blocked = append(blocked, i)
-		} else {
-			global = append(global, i)
-		}
-	}
-	if len(blocked) > 0 {
-		return nil, fmt.Errorf("hardening: %s: this Include stands in a Match block and draws in %s, so the policy would be for some connections only; move the line above the first Match",
-			t.drawnBy(blocked[0]), o.DropIn)
-	}
-	if len(global) == 0 {
-		return []finding{{line{file: 0}, include, "without it sshd does not read keyswitchd's file", []string{"Include " + o.DropIn}}}, nil
-	}
-	var found []finding
-	for _, i := range global[1:] {
-		by := t.files[i].by
-		if t.files[i].byLine == t.files[global[0]].byLine && by == t.files[global[0]].by || !t.redundant(by, t.files[i].byLine) {
-			return nil, fmt.Errorf("hardening: %s: this Include draws in %s, which was read before; take one of the two out", t.drawnBy(i), o.DropIn)
-		}
-		found = append(found, finding{line{file: by, number: t.files[i].byLine, keyword: "include"}, include, "all of these files were read before, and lists would count twice", nil})
-	}
-	return found, nil
-}
-
-// drawnBy is the place of the Include line that drew a file in.
-func (t *tree) drawnBy(i int) string {
-	return t.files[t.files[i].by].path + ":" + strconv.Itoa(t.files[i].byLine)
-}
-
-// redundant says whether an Include line draws in only files that sshd came to before.
-func (t *tree) redundant(file, number int) bool {
-	for _, d := range t.files[file].draws {
-		if d.line == number && !slices.ContainsFunc(t.files[:d.file], func(f configFile) bool { return !f.inMatch && samePath(f.path, t.files[d.file].path) }) {
-			return false
-		}
-	}
-	return true
 }

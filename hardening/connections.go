@@ -1,9 +1,9 @@
 package hardening
 
 import (
+	"net"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -14,6 +14,7 @@ const questions = 60
 // connections are those that sshd is asked about: nobody in particular, someone unknown, root, each permitted account, and for each
 // Match block someone to whom it applies.
 func (o *Options) connections(t *tree) ([]Connection, error) {
+	t.release = o.release
 	usual := Connection{User: "nobody", Host: "client.invalid", Addr: "192.0.2.1", LAddr: "192.0.2.2", LPort: o.Policy.Port}
 	as := func(c Connection, user string) Connection { c.User = user; return c }
 	var list []Connection
@@ -42,7 +43,7 @@ func (o *Options) connections(t *tree) ([]Connection, error) {
 		add(as(usual, name))
 	}
 	for _, args := range blocks {
-		c, named, found := witness(args, usual)
+		c, named, found := o.release.witness(args, usual)
 		if !found {
 			continue
 		}
@@ -78,13 +79,16 @@ func (t *tree) blocks() ([][]string, error) {
 }
 
 // witness is a connection to which a Match line applies, and whether the line says whose it must be.
-func witness(args []string, c Connection) (_ Connection, named, found bool) {
+func (r Release) witness(args []string, c Connection) (_ Connection, named, found bool) {
 	var pairs []string
 	for _, a := range args {
 		name, value, joined := strings.Cut(a, "=")
-		if joined && criteria[strings.ToLower(name)] {
+		switch {
+		case strings.EqualFold(a, "invalid-user"):
+			c.User, c.Invalid, named = "nosuchuser", true, true
+		case joined && criteria[strings.ToLower(name)] && !r.looseMatch():
 			pairs = append(pairs, name, value)
-		} else {
+		default:
 			pairs = append(pairs, a)
 		}
 	}
@@ -104,17 +108,17 @@ func witness(args []string, c Connection) (_ Connection, named, found bool) {
 		case "localaddress":
 			c.LAddr = address(value)
 		case "localport":
-			if port, err := strconv.Atoi(value); err == nil {
+			if port, err := net.LookupPort("tcp", value); err == nil {
 				c.LPort = port
 			}
 		case "rdomain":
 			c.RDomain = example(value, "x")
 		}
 	}
-	if strings.ContainsAny(c.Spec(), " \t") || strings.Count(c.Spec(), ",") > 5 {
+	if strings.ContainsAny(c.Spec(), " \t") || strings.ContainsAny(c.User+c.Host+c.Addr+c.LAddr+c.RDomain, ",") {
 		return c, named, false // -C can't say it
 	}
-	ok, err := applies(args, &c)
+	ok, err := r.applies(args, &c)
 	return c, named, err == nil && ok
 }
 
@@ -133,7 +137,7 @@ func address(list string) string {
 		if strings.HasPrefix(item, "!") {
 			continue
 		}
-		if p, ok, err := parsePrefix(item); ok && err == nil {
+		if p, _, ok, err := parsePrefix(item); ok && err == nil {
 			if next := p.Addr().Next(); !p.IsSingleIP() && p.Contains(next) {
 				return next.String()
 			}

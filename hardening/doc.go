@@ -6,7 +6,8 @@
 // with nothing changed runs no process at all.
 //
 // From where a reader starts: harden.go is the order of things; tree.go, read.go, match.go and syntax.go read sshd_config; classify.go judges
-// a line; plan.go, mark.go, apply.go, change.go change files; backup.go and restore.go take it back; verify.go asks sshd.
+// a line; plan.go, mark.go, apply.go, change.go change files, several as one; backup.go, recover.go and restore.go take it back; owners.go says who else
+// could change them; verify.go asks sshd.
 //
 // It refuses to guess. Whatever can't be read, run, parsed or compared counts as "not verified", and a Result is never Verified together
 // with an error; then no file is changed. It follows no link when it writes, adds no line but an Include of its drop-in and a DenyUsers

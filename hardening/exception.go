@@ -69,7 +69,8 @@ func (e Exception) validate() error {
 			return wrong(key, "the criterion %q is not possible here; use User, Group, Address, LocalAddress or LocalPort", args[i])
 		}
 	}
-	if _, err := applies(args, nil); err != nil {
+	var newest Release // these criteria are read alike by all
+	if _, err := newest.applies(args, nil); err != nil {
 		return wrong(key, "the criterion %q: %s", e.Criterion, err)
 	}
 	if len(e.directives()) == 0 {
@@ -122,7 +123,7 @@ func (p Policy) exceptionFor(d directive, c Connection) (directive, bool) {
 		if err != nil {
 			continue
 		}
-		if ok, err := applies(args, &c); err != nil || !ok {
+		if ok, err := (Release{}).applies(args, &c); err != nil || !ok {
 			continue
 		}
 		for _, own := range e.directives() {

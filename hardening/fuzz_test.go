@@ -9,8 +9,10 @@ import (
 )
 
 // readText is the own reader on a text that no file holds. Its Include lines draw in nothing.
-func readText(text string, c Connection) (Values, error) {
-	t := &tree{files: []configFile{{path: "/etc/ssh/sshd_config", content: []byte(text)}}}
+func readText(text string, c Connection) (Values, error) { return readTextAs(Release{}, text, c) }
+
+func readTextAs(r Release, text string, c Connection) (Values, error) {
+	t := &tree{release: r, files: []configFile{{path: "/etc/ssh/sshd_config", content: []byte(text)}}}
 	files, err := t.understand()
 	if err != nil {
 		return nil, err
@@ -26,28 +28,38 @@ func FuzzReader(f *testing.F) {
 		if strings.ContainsRune(text, 0) { // readTree refuses it
 			return
 		}
-		values, err := readText(text, who)
-		for keyword, list := range values {
-			if keyword != strings.ToLower(keyword) || keyword == "" || len(list) == 0 && !adds[keyword] {
-				t.Errorf("%q has %q", keyword, list)
-			}
+		for _, minor := range []int{2, 5, 8, 9} {
+			checkRead(t, Release{version{9, minor}, ""}, text, who)
 		}
-		same := func(what, other string) {
-			t.Helper()
-			got, gotErr := readText(other, who)
-			if (gotErr == nil) != (err == nil) || err == nil && !reflect.DeepEqual(got, values) {
-				t.Errorf("%s: %q, %v; as it was: %q, %v", what, got, gotErr, values, err)
-			}
-		}
-		same("with a comment at its end", text+"\n# PermitRootLogin yes")
-		same("with an empty line first", "\n"+text)
-		same("with CRLF", strings.ReplaceAll(text, "\n", "\r\n"))
-		if all, err := readText("Match all\n"+text, who); err == nil && values != nil {
-			if _, twice := readText(text, Connection{}); twice != nil {
-				t.Errorf("read for %q, refused for nobody in particular: %v", all, twice)
-			}
+		for _, minor := range []int{0, 1, 3, 6} {
+			checkRead(t, Release{version{10, minor}, "OpenSSH_10"}, text, who)
 		}
 	})
+}
+
+func checkRead(t *testing.T, r Release, text string, who Connection) {
+	readText := func(text string, c Connection) (Values, error) { return readTextAs(r, text, c) }
+	values, err := readText(text, who)
+	for keyword, list := range values {
+		if keyword != strings.ToLower(keyword) || keyword == "" || len(list) == 0 && !adds[keyword] {
+			t.Errorf("%q has %q", keyword, list)
+		}
+	}
+	same := func(what, other string) {
+		t.Helper()
+		got, gotErr := readText(other, who)
+		if (gotErr == nil) != (err == nil) || err == nil && !reflect.DeepEqual(got, values) {
+			t.Errorf("%s: %q, %v; as it was: %q, %v", what, got, gotErr, values, err)
+		}
+	}
+	same("with a comment at its end", text+"\n# PermitRootLogin yes")
+	same("with an empty line first", "\n"+text)
+	same("with CRLF", strings.ReplaceAll(text, "\n", "\r\n"))
+	if all, err := readText("Match all\n"+text, who); err == nil && values != nil {
+		if _, twice := readText(text, Connection{}); twice != nil {
+			t.Errorf("read for %q, refused for nobody in particular: %v", all, twice)
+		}
+	}
 }
 
 // FuzzMark takes lines out and finds the text as it was.

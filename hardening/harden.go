@@ -57,6 +57,7 @@ type Options struct {
 
 	exec      runner                       // nil: the real programs
 	addresses func() ([]netip.Addr, error) // nil: this machine's
+	release   Release                      // set by abilities
 }
 
 func (o *Options) fill() error {
@@ -307,7 +308,7 @@ func (o *Options) judge(ctx context.Context, known json.RawMessage) (stored, err
 	return s, nil
 }
 
-// abilities are the known ones if the two programs are still the same files.
+// abilities are the known ones if the two programs are still the same files. From then on, the files are read as this release does.
 func (o *Options) abilities(ctx context.Context, known json.RawMessage) (abilities, error) {
 	sshd, err := identify(o.SSHD)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -321,11 +322,13 @@ func (o *Options) abilities(ctx context.Context, known json.RawMessage) (abiliti
 		return abilities{}, fmt.Errorf("hardening: looking at ssh: %w; install openssh-client", err)
 	}
 	var a abilities
-	if len(known) > 0 && json.Unmarshal(known, &a) == nil && a.SSHD == sshd && a.SSH == ssh && a.Version.atLeast(oldest.Major, oldest.Minor) {
+	if len(known) > 0 && json.Unmarshal(known, &a) == nil && a.SSHD == sshd && a.SSH == ssh && a.Release != "" && a.Version.atLeast(oldest.Major, oldest.Minor) {
+		o.release = Release{a.Version, a.Release}
 		return a, nil
 	}
 	a, err = askAbilities(ctx, o.run, o.SSHD, o.SSH)
 	a.SSHD, a.SSH = sshd, ssh
+	o.release = Release{a.Version, a.Release}
 	return a, err
 }
 

@@ -85,6 +85,7 @@ func (o *Options) digest(t *tree) (string, error) {
 	if err := d.identities(keys); err != nil {
 		return "", err
 	}
+	d.list(t.ways.loose)
 	d.add(strconv.Itoa(len(t.files)))
 	for _, f := range t.files {
 		d.add(f.path)

@@ -169,3 +169,10 @@ func (m *machine) mustRestore() []string {
 	}
 	return said
 }
+
+func (m *machine) must(err error) {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}

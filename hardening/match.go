@@ -3,7 +3,7 @@ package hardening
 import (
 	"errors"
 	"fmt"
-	"net/netip"
+	"net"
 	"os/user"
 	"strconv"
 	"strings"
@@ -15,6 +15,7 @@ type Connection struct {
 	User, Host, Addr, LAddr string
 	LPort                   int
 	RDomain                 string
+	Invalid                 bool // User is no account; for releases that know the criterion invalid-user
 }
 
 // Spec is the argument of `sshd -C` for this connection, "" for the zero value.
@@ -26,53 +27,63 @@ func (c Connection) Spec() string {
 	if c.RDomain != "" {
 		parts = append(parts, "rdomain="+c.RDomain)
 	}
+	if c.Invalid {
+		parts = append(parts, "invalid-user")
+	}
 	return strings.Join(parts, ",")
 }
 
 // applies evaluates the arguments of a Match line as match_cfg_line of servconf.c does. A nil connection is sshd's first
-// reading, before there is any: only "all" applies. The criteria that need no connection are checked all the same.
-func applies(args []string, c *Connection) (bool, error) {
-	if len(args) == 0 {
-		return false, errors.New("Match has no criterion")
-	}
-	if strings.EqualFold(args[0], "all") {
-		if len(args) > 1 {
-			return false, errors.New("Match all stands with other criteria")
-		}
-		return true, nil
-	}
+// reading, before there is any: "all" applies, and a version. The criteria that need no connection are checked all the same.
+func (r Release) applies(args []string, c *Connection) (bool, error) {
 	result := true
 	for i := 0; i < len(args); i++ {
+		if strings.HasPrefix(args[i], "#") { // in quotes
+			if i == 0 {
+				break
+			}
+			return result, nil
+		}
 		name, value, joined := strings.Cut(args[i], "=")
 		name = strings.ToLower(name)
-		if name == "invalid-user" && !joined { // 9.9 and newer
-			result = result && c != nil && c.User != "" && !exists(c.User)
-			continue
-		}
-		if !joined || !criteria[name] {
-			name = strings.ToLower(args[i])
-			if i++; i == len(args) {
-				return false, fmt.Errorf("Match %s has no value", name)
+		switch {
+		case strings.EqualFold(args[i], "all"):
+			if i > 0 || len(args) > 1 && args[1] != "" && args[1][0] != '#' {
+				return false, errors.New("Match all stands with other criteria")
 			}
-			value = args[i]
+			return true, nil
+		case strings.EqualFold(args[i], "invalid-user") && r.KnowsInvalidUser():
+			result = result && c != nil && c.Invalid
+			continue
+		case joined && criteria[name] && !r.looseMatch():
+		default:
+			name = strings.ToLower(args[i])
+			if i++; i < len(args) {
+				value = args[i]
+			} else {
+				value = ""
+			}
 		}
-		if value == "" || name == "all" {
+		if value == "" || value[0] == '#' {
 			return false, fmt.Errorf("Match %s has no value", name)
 		}
-		ok, err := criterion(name, value, c)
+		ok, err := r.criterion(name, value, c)
 		if err != nil {
 			return false, err
 		}
 		result = result && ok
 	}
+	if len(args) == 0 || strings.HasPrefix(args[0], "#") {
+		return false, errors.New("Match has no criterion")
+	}
 	return result, nil
 }
 
-// criteria are the names that 10.0 and newer take with '=' as well.
+// criteria are the names that take a value with '=' as well, where words are not split at it anyway.
 var criteria = map[string]bool{"user": true, "group": true, "host": true, "address": true, "localaddress": true,
 	"localport": true, "rdomain": true, "version": true}
 
-func criterion(name, value string, c *Connection) (bool, error) {
+func (r Release) criterion(name, value string, c *Connection) (bool, error) {
 	none := Connection{}
 	if c == nil {
 		c = &none
@@ -91,23 +102,22 @@ func criterion(name, value string, c *Connection) (bool, error) {
 		}
 		return matchAddresses(addr, value)
 	case "localport":
-		port, err := strconv.ParseUint(value, 10, 16)
-		if err != nil || port == 0 {
+		port, err := net.LookupPort("tcp", value) // by its name in /etc/services, too
+		if err != nil {
 			return false, fmt.Errorf("Match localport %s is no port", value)
 		}
-		return c.LPort == int(port), nil
+		return c.LPort == port && port > 0, nil
 	case "rdomain":
 		return c.RDomain != "" && matchList(c.RDomain, value) > 0, nil
 	case "version":
-		// The answer is sshd's own release: not for us to guess, so the block is taken to apply.
-		return true, nil
+		if r.knowsVersion() {
+			// Of a release that isn't known, the block is taken to apply.
+			return r.name == "" || matchList(r.name, value) > 0, nil
+		}
+	case "exec":
+		return false, errors.New("Match exec is for ssh_config; no sshd knows it, and nothing is run here; take the line out")
 	}
 	return false, fmt.Errorf("Match has no criterion %s", name)
-}
-
-func exists(name string) bool {
-	_, err := user.Lookup(name)
-	return err == nil
 }
 
 // inGroup is ga_match_pattern_list: any group of the account, by the whole list; a negated match ends it.
@@ -170,51 +180,4 @@ func matchPattern(s, pattern string) bool {
 		}
 	}
 	return strings.Trim(pattern[j:], "*") == ""
-}
-
-// matchAddresses is addr_match_list: CIDR blocks and addresses, or patterns of text.
-func matchAddresses(text, list string) (bool, error) {
-	addr, err := netip.ParseAddr(text)
-	known := err == nil
-	found := false
-	for item := range strings.SplitSeq(list, ",") {
-		item, negated := strings.CutPrefix(item, "!")
-		if item == "" {
-			return false, errors.New("Match address has an empty item")
-		}
-		var hit bool
-		if prefix, isPrefix, err := parsePrefix(item); err != nil {
-			return false, err
-		} else if isPrefix {
-			hit = known && prefix.Contains(addr)
-		} else {
-			hit = text != "" && matchPattern(text, item)
-		}
-		if hit && negated {
-			return false, nil
-		}
-		found = found || hit
-	}
-	return found && known, nil
-}
-
-func parsePrefix(item string) (netip.Prefix, bool, error) {
-	base, bits, cut := strings.Cut(item, "/")
-	addr, err := netip.ParseAddr(base)
-	if err != nil {
-		return netip.Prefix{}, false, nil
-	}
-	n := addr.BitLen()
-	if cut {
-		v, err := strconv.ParseUint(bits, 10, 8)
-		if err != nil || int(v) > n {
-			return netip.Prefix{}, false, nil
-		}
-		n = int(v)
-	}
-	p := netip.PrefixFrom(addr.WithZone(""), n)
-	if p.Masked() != p {
-		return p, true, fmt.Errorf("Match address %s has bits beyond its mask", item)
-	}
-	return p, true, nil
 }

@@ -122,7 +122,7 @@ func TestCantBeMended(t *testing.T) {
 			m.write("more/x.conf", "Port 2222\n")
 			m.write(guide, "Include "+m.path("more")+"/*\n")
 			return err
-		}, []string{"x.conf:1", "can be written by others"}},
+		}, []string{"50-guide.conf:1", "more: others can put files there"}},
 		"a Match keyword": {func(m *machine) error {
 			m.write(guide, "Match User bob\nPort 2222\n")
 			return nil
@@ -263,7 +263,7 @@ func TestReplacedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.write(guide, "Port 2223\n")
-	if _, err := apply(changes); err == nil || !strings.Contains(err.Error(), "was changed meanwhile by somebody else") {
+	if _, err := apply(changes, m.o.DropIn); err == nil || !strings.Contains(err.Error(), "was changed meanwhile by somebody else") {
 		t.Errorf("%v", err)
 	}
 	if m.read(guide) != "Port 2223\n" || m.read(dropIn) != "" {

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"keyswitchd/internal/folder"
 )
@@ -20,8 +22,11 @@ type Change struct {
 	After  []byte // as it will be
 	Why    []string
 
-	line int // of the first line that is changed, for errors
-	was  folder.Attributes
+	Gone bool // the file will not be there, instead of After
+
+	line int                // of the first line that is changed, for errors
+	was  folder.Attributes  // what it has
+	to   *folder.Attributes // what it will have; nil is the same
 }
 
 // planRounds bounds the looks that are taken until nothing is left to mend: what is commented out may be an Include.
@@ -66,14 +71,21 @@ func (o *Options) plan(list []directive, text []byte) ([]Change, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(t.ways.loose) > 0 { // nothing that is changed there would last
+			return nil, fmt.Errorf("hardening: sshd_config: %s", strings.Join(t.ways.loose, "; "))
+		}
 		found, err := o.classify(list, t)
 		if err != nil {
 			return nil, err
 		}
 		if len(found) == 0 {
+			// sshd_config first: until it includes the drop-in, sshd sees no barrier there.
+			slices.SortStableFunc(changes, func(a, b Change) int { return o.rank(a) - o.rank(b) })
 			return changes, nil
 		}
-		for path, edits := range editsOf(t, found) {
+		all := editsOf(t, found)
+		for _, path := range slices.Sorted(maps.Keys(all)) {
+			edits := all[path]
 			i := slices.IndexFunc(changes, func(c Change) bool { return c.Path == path })
 			if i < 0 {
 				c, err := beforeChange(path, edits)
@@ -98,6 +110,10 @@ func (o *Options) plan(list []directive, text []byte) ([]Change, error) {
 	return nil, fmt.Errorf("hardening: %s: what the policy forbids is still there after it was taken out; is a file drawn in under two names?", o.ConfigFile)
 }
 
+func (o *Options) rank(c Change) int {
+	return slices.Index([]string{o.DropIn, o.ConfigFile, c.Path}, c.Path)
+}
+
 func (e edit) what() string {
 	switch {
 	case !e.out:
@@ -112,7 +128,7 @@ func (e edit) what() string {
 func editsOf(t *tree, found []finding) map[string]map[int]edit {
 	files := map[string]map[int]edit{}
 	for _, f := range found {
-		path := filepath.Clean(t.files[f.line.file].path)
+		path := plainPath(t.files[f.line.file].path)
 		if files[path] == nil {
 			files[path] = map[int]edit{}
 		}
@@ -143,7 +159,7 @@ func beforeChange(path string, edits map[int]edit) (Change, error) {
 		err = errors.New("others can write it; chown it to root and chmod it to 0644")
 	}
 	if err != nil {
-		return c, fmt.Errorf("hardening: %s:%d: %s; it can't be mended here: %w", path, c.line, edits[first].why, err)
+		return c, fmt.Errorf("hardening: %s:%d: %s; it can't be mended here: %w, or take the line out yourself", path, c.line, edits[first].why, err)
 	}
 	return c, nil
 }

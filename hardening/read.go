@@ -40,7 +40,7 @@ func (t *tree) lines(file int) ([]line, error) {
 	for number, rest := 1, f.content; len(rest) > 0; number++ {
 		var text []byte
 		text, rest = cutLine(rest)
-		keyword, args, err := splitLine(string(text))
+		keyword, args, err := t.release.splitLine(string(text))
 		if err != nil && keyword != "" { // without a keyword sshd overlooks it
 			return nil, fmt.Errorf("hardening: %s:%d: %w", f.path, number, err)
 		}
@@ -74,7 +74,7 @@ func (r *reading) file(index int, s state) error {
 			if s.never {
 				c = nil
 			}
-			ok, err := applies(l.args, c)
+			ok, err := r.t.release.applies(l.args, c)
 			if err != nil {
 				return fmt.Errorf("hardening: %s:%d: %w", r.t.files[index].path, l.number, err)
 			}
@@ -100,9 +100,9 @@ func (t *tree) second(c Connection, each func(l line, active bool) error) error 
 }
 
 // ReadEffective is the own reader's idea of what `sshd -T -C` says: the keywords that some file sets for the connection, with
-// their values as written. A keyword that isn't there has sshd's default. It asks no program.
-func ReadEffective(file string, c Connection) (Values, error) {
-	f, err := ReadFiles(file)
+// their values as written, but for those of which sshd keeps something else. A keyword that isn't there has sshd's default. It asks no program.
+func ReadEffective(file string, r Release, c Connection) (Values, error) {
+	f, err := ReadFiles(file, r)
 	if err != nil {
 		return nil, err
 	}
@@ -115,18 +115,19 @@ type Files struct {
 	global Values // what is for every connection
 }
 
-// ReadFiles reads the configuration that begins with file, and what it includes.
-func ReadFiles(file string) (*Files, error) {
+// ReadFiles reads the configuration that begins with file, and what it includes, as that release does.
+func ReadFiles(file string, r Release) (*Files, error) {
 	t, err := readTree(file)
 	if err != nil {
 		return nil, err
 	}
+	t.release = r
 	return t.understand()
 }
 
 func (t *tree) understand() (*Files, error) {
 	f := &Files{t, Values{}}
-	if err := t.first(func(l line, active bool) error { return f.global.collect(l, active) }); err != nil {
+	if err := t.first(func(l line, active bool) error { return f.global.collect(t.release, l, active) }); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -135,7 +136,7 @@ func (t *tree) understand() (*Files, error) {
 // Effective is [ReadEffective] for one connection.
 func (f *Files) Effective(c Connection) (Values, error) {
 	local := Values{}
-	if err := f.tree.second(c, func(l line, active bool) error { return local.collect(l, active) }); err != nil {
+	if err := f.tree.second(c, func(l line, active bool) error { return local.collect(f.tree.release, l, active) }); err != nil {
 		return nil, err
 	}
 	all := maps.Clone(f.global)
@@ -147,8 +148,8 @@ func (f *Files) Effective(c Connection) (Values, error) {
 	return all, nil
 }
 
-// collect is how sshd takes a directive in: the first one wins, unless the keyword adds up.
-func (v Values) collect(l line, active bool) error {
+// collect is how sshd takes a directive in: the first one wins, unless the keyword adds up, or the release has its own way.
+func (v Values) collect(r Release, l line, active bool) error {
 	if !active {
 		return nil
 	}
@@ -162,27 +163,11 @@ func (v Values) collect(l line, active bool) error {
 		if len(l.args) > 0 && !slices.ContainsFunc(v[keyword], func(s string) bool { return strings.HasPrefix(s, l.args[0]+" ") }) {
 			v[keyword] = append(v[keyword], strings.Join(l.args, " "))
 		}
-	case keyword == "persourcepenalties": // each penalty by itself
-		v.penalties(l.args)
+	case v.throttle(r, keyword, l.args):
 	case len(v[keyword]) == 0:
 		v[keyword] = []string{strings.Join(l.args, " ")}
 	}
 	return nil
-}
-
-func (v Values) penalties(args []string) {
-	const keyword = "persourcepenalties"
-	var fields []string
-	if len(v[keyword]) > 0 {
-		fields = strings.Fields(v[keyword][0])
-	}
-	for _, arg := range args {
-		name, _, _ := strings.Cut(arg, ":")
-		if !slices.ContainsFunc(fields, func(f string) bool { n, _, _ := strings.Cut(f, ":"); return n == name }) {
-			fields = append(fields, arg)
-		}
-	}
-	v[keyword] = []string{strings.Join(fields, " ")}
 }
 
 // adds are the keywords whose arguments add up over all lines of a reading.

@@ -63,6 +63,13 @@ func TestGlob(t *testing.T) {
 		"/none/*":       "",
 		"/a/y.txt/*":    "",
 		"/{a,b}/x.conf": "",
+		"/[^a]/x.conf":  "/a/x.conf",
+		"/[a-b]/y.*":    "/a/y.conf /a/y.txt",
+		"/[]a]/y.txt":   "/a/y.txt",
+		"/a/[x":         "",
+		"/a/\\x.conf":   "/a/x.conf",
+		"/a/x\\*":       "",
+		"/a/[.]hidden*": "",
 	} {
 		found, err := glob(dir + pattern)
 		if err != nil {
@@ -72,8 +79,10 @@ func TestGlob(t *testing.T) {
 			t.Errorf("%s: %q, want %q", pattern, got, want)
 		}
 	}
-	if _, err := glob(dir + "/a/[x"); err == nil {
-		t.Error("an open bracket passes")
+	for _, pattern := range []string{"/a/[[:alpha:]]*", "/a/[\\]x]"} {
+		if found, err := glob(dir + pattern); err == nil {
+			t.Errorf("%s passes: %q", pattern, found)
+		}
 	}
 }
 

@@ -24,7 +24,10 @@ func Hardened(o Options) (bool, error) {
 			return true, err
 		}
 	}
-	return false, nil
+	if o.DropIn == "" {
+		o.DropIn = DefaultDropIn
+	}
+	return ownDropIn(o.DropIn) != nil, nil
 }
 
 // Restore puts the files of sshd_config back as they were before keyswitchd changed them, byte for byte, with owner and mode, and
@@ -53,7 +56,7 @@ func Restore(ctx context.Context, o Options) (said []string, err error) {
 		return nil, err
 	}
 	defer b.close()
-	if err := b.recover(); err != nil {
+	if err := b.recover(o.DropIn); err != nil {
 		return nil, err
 	}
 	// Whatever happens next, the last verification is no longer true.
@@ -64,31 +67,81 @@ func Restore(ctx context.Context, o Options) (said []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	current = current.withOurs(o)
 	undone := record{At: now(), Why: []string{"restored"}}
+	var changes []Change
 	var errs []error
-	// In the reverse order: keyswitchd's own file, which came first, goes last.
+	// In the reverse order.
 	for _, s := range slices.Backward(current.Files) {
-		text, was, err := s.restore(o.DropIn)
+		text, c, err := s.restore(o.DropIn)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("hardening: putting %s back: %w", s.Path, err))
 			continue
 		}
 		said = append(said, s.Path+": "+text)
-		if was != nil {
-			undone.Files = append(undone.Files, *was)
+		if c != nil {
+			changes = append(changes, *c)
+			undone.Files = append(undone.Files, c.saved())
 		}
 	}
-	if len(undone.Files) > 0 {
-		errs = append(errs, b.number(undone))
-	}
+	// All of them or none: half of the old state is worse than either.
 	if err := errors.Join(errs...); err != nil {
-		return said, err
+		return nil, err
+	}
+	// sshd_config last: from then on it may no longer include the drop-in, where the barrier is.
+	slices.SortStableFunc(changes, func(a, b Change) int { return o.rank(b) - o.rank(a) })
+	if err := carryOut(changes, o.DropIn); err != nil {
+		return nil, fmt.Errorf("hardening: putting the files back: %w", err)
+	}
+	if len(undone.Files) > 0 {
+		if err := b.number(undone); err != nil {
+			return said, err
+		}
 	}
 	return said, b.remove(currentFile)
 }
 
-// restore puts one file back and returns what was there.
-func (s saved) restore(dropIn string) (string, *saved, error) {
+// withOurs adds what is keyswitchd's and has no record, since somebody has removed the backups, or brought the files here with a backup
+// of another day: its own file, and lines that it commented out. The files tell enough.
+func (r record) withOurs(o Options) record {
+	known := func(path string) bool {
+		return slices.ContainsFunc(r.Files, func(s saved) bool { return s.Path == path })
+	}
+	if !known(o.DropIn) {
+		if content := ownDropIn(o.DropIn); content != nil {
+			r.Files = append(r.Files, saved{Path: o.DropIn, Absent: true, Left: sum(content)})
+		}
+	}
+	t, err := readTree(o.ConfigFile)
+	if err != nil {
+		return r // not for us to judge here: what has a record goes back
+	}
+	for _, f := range t.files {
+		path := filepath.Clean(f.path)
+		if known(path) || bytes.Equal(unmark(f.content), f.content) {
+			continue
+		}
+		r.Files = append(r.Files, saved{Path: path, Content: f.content})
+	}
+	return r
+}
+
+// ownDropIn is the drop-in's text if keyswitchd has written it, nil if it is not there, somebody else's, or nothing that can be read.
+func ownDropIn(dropIn string) []byte {
+	f, err := folder.Open(dirOf(dropIn))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	content, _, err := f.Read(filepath.Base(dropIn))
+	if err != nil || !bytes.HasPrefix(content, []byte(generated)) {
+		return nil
+	}
+	return content
+}
+
+// restore is what has to be done to put one file back, nil if nothing, and what to say of it.
+func (s saved) restore(dropIn string) (string, *Change, error) {
 	f, err := folder.Open(dirOf(s.Path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "its folder is gone, so it stays away", nil, nil
@@ -111,19 +164,23 @@ func (s saved) restore(dropIn string) (string, *saved, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	was := &saved{Path: s.Path, Content: content, Mode: a.Mode, UID: a.UID, GID: a.GID}
 	switch {
-	case !s.Absent && bytes.Equal(content, s.Content) && a.Mode == s.Mode && a.UID == s.UID && a.GID == s.GID:
+	case !s.Absent && bytes.Equal(content, s.Content) && a.Same(s.attributes()):
 		return "is as it was", nil, nil
 	case sum(content) == s.Left, s.Path == dropIn:
 		if s.Absent {
-			return "removed: it was not there before", was, s.putBack(f, content)
+			return "removed: it was not there before", s.putBack(content, a), nil
 		}
-		return "put back", was, s.putBack(f, content)
+		return "put back", s.putBack(content, a), nil
 	}
-	s.Content, s.Mode, s.UID, s.GID, s.Absent = unmark(content), a.Mode, a.UID, a.GID, false
+	unknown := s.Left == ""
+	s = s.with(a)
+	s.Content, s.Absent = unmark(content), false
 	if bytes.Equal(content, s.Content) {
 		return "was edited meanwhile and has nothing of keyswitchd's, so it stays", nil, nil
 	}
-	return "was edited meanwhile: the edits stay, the lines that keyswitchd had commented out are back", was, s.putBack(f, content)
+	if unknown {
+		return "has no backup any more: the lines that keyswitchd had commented out are back", s.putBack(content, a), nil
+	}
+	return "was edited meanwhile: the edits stay, the lines that keyswitchd had commented out are back", s.putBack(content, a), nil
 }

@@ -16,6 +16,9 @@ const (
 	// runTime bounds one program's run; an sshd that doesn't answer `-T` by then won't. A Pi Zero takes
 	// half a second at worst.
 	runTime = 30 * time.Second
+	// pipeTime is how long its output may take to be read once it has ended. A busy machine has taken more than a second for it; only
+	// a child that the program leaves behind with its pipes would take for ever.
+	pipeTime = 15 * time.Second
 )
 
 // output is what a program printed.
@@ -47,7 +50,7 @@ func runProgram(ctx context.Context, path string, args ...string) (output, error
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = pipeTime
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		err = fmt.Errorf("it did not end in time: %w", ctx.Err())

@@ -57,6 +57,7 @@ type abilities struct {
 	SSH     fileIdentity `json:"ssh-file"`
 	Name    string       `json:"name"` // "OpenSSH_9.2p1"
 	Version version      `json:"version"`
+	Release string       `json:"release"` // "OpenSSH_10.0p2 Debian-7", see Release
 	Kex     []string     `json:"kex"`
 	Ciphers []string     `json:"ciphers"`
 	MACs    []string     `json:"macs"`
@@ -75,6 +76,11 @@ func askAbilities(ctx context.Context, run runner, sshd, ssh string) (abilities,
 	if a.Version, a.Name, err = parseVersion(text); err != nil {
 		return a, fmt.Errorf("hardening: asking %s for its version: %w", sshd, err)
 	}
+	r, err := ParseRelease(text)
+	if err != nil {
+		return a, fmt.Errorf("hardening: asking %s for its version: %w", sshd, err)
+	}
+	a.Release = r.name
 	for _, q := range []struct {
 		what string
 		into *[]string

@@ -10,16 +10,38 @@ const blanks = " \t\r\n"
 // splitLine is one line of sshd_config as sshd takes it apart (servconf.c, strdelim and argv_split in
 // misc.c): the keyword in lower case and its arguments. A line that says nothing has no keyword.
 func splitLine(line string) (keyword string, args []string, err error) {
-	line = strings.TrimRight(line, blanks+"\f")
-	keyword, rest, err := cutKeyword(line)
+	keyword, rest, err := splitKeyword(line)
+	if keyword == "" {
+		return "", nil, err
+	}
+	args, err = splitArgs(rest)
+	return keyword, args, err
+}
+
+// splitLine is splitLine as the release has it, which may have another way with Match.
+func (r Release) splitLine(line string) (keyword string, args []string, err error) {
+	keyword, args, err = splitLine(line)
+	if keyword != "match" || err != nil || !r.looseMatch() {
+		return keyword, args, err
+	}
+	_, rest, err := splitKeyword(line)
+	if err != nil {
+		return "", nil, err
+	}
+	args, err = splitCriteria(rest)
+	return keyword, args, err
+}
+
+// splitKeyword is the first half of it: the keyword and the rest of the line.
+func splitKeyword(line string) (keyword, rest string, err error) {
+	keyword, rest, err = cutKeyword(strings.TrimRight(line, blanks+"\f"))
 	if err == nil && keyword == "" && rest != "" { // leading blanks; one '=' there is swallowed too
 		keyword, rest, err = cutKeyword(rest)
 	}
 	if err != nil || keyword == "" || keyword[0] == '#' {
-		return "", nil, err
+		return "", "", err
 	}
-	args, err = splitArgs(rest)
-	return strings.ToLower(keyword), args, err
+	return strings.ToLower(keyword), rest, nil
 }
 
 // cutKeyword is strdelim: up to a blank, a quote or one '='.
@@ -86,7 +108,27 @@ func splitArgs(s string) ([]string, error) {
 	return args, nil
 }
 
-// aliases are other names that sshd takes for a governed keyword (servconf.c; servconf.h from 10.4 on).
+// splitCriteria takes the rest of a Match line apart as releases with a looseMatch do: each word like a keyword, so that '=' is as
+// good as a blank and ' quotes nothing.
+func splitCriteria(rest string) ([]string, error) {
+	var args []string
+	for rest != "" {
+		word, after, err := cutKeyword(rest)
+		if err != nil {
+			return nil, err
+		}
+		if word == "" && after != "" {
+			return nil, errors.New("Match has more after its criteria")
+		}
+		if word == "" || word[0] == '#' && len(args)%2 == 0 {
+			break
+		}
+		args, rest = append(args, word), after
+	}
+	return args, nil
+}
+
+// alias is the present name of a keyword that sshd takes under an older one, too (servconf.c; servconf.h from 10.4 on).
 func alias(keyword string) string {
 	switch keyword {
 	case "dsaauthentication":
@@ -95,6 +137,12 @@ func alias(keyword string) string {
 		return "kbdinteractiveauthentication"
 	case "pubkeyacceptedkeytypes":
 		return "pubkeyacceptedalgorithms"
+	case "hostbasedacceptedkeytypes":
+		return "hostbasedacceptedalgorithms"
+	case "hostdsakey":
+		return "hostkey"
+	case "keepalive":
+		return "tcpkeepalive"
 	}
 	return keyword
 }

@@ -2,10 +2,7 @@ package hardening
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -20,6 +17,7 @@ const (
 	treeLimit  = 16 << 20 // bytes of all of them
 	treeFiles  = 2048     // files, each counted as often as it is included
 	depthLimit = 16       // sshd's own for nested Include (servconf.c, SERVCONF_MAX_DEPTH)
+	placesTold = 3        // of the Include lines that lead to what is wrong
 	sshdDir    = "/etc/ssh"
 )
 
@@ -29,6 +27,8 @@ type tree struct {
 	hostKeys []string // arguments of HostKey
 	bytes    int
 	overlay  map[string][]byte // files as they are going to be
+	release  Release           // whose way of reading counts
+	ways     ways              // the directories that lead there
 }
 
 // configFile is one file as it was read.
@@ -58,6 +58,9 @@ func readTree(file string) (*tree, error) { return readTreeOver(file, nil) }
 // readTreeOver is readTree with some files as they are going to be, whether they are there by now or not.
 func readTreeOver(file string, overlay map[string][]byte) (*tree, error) {
 	t := &tree{overlay: overlay}
+	if err := t.ways.to(file); err != nil {
+		return nil, fmt.Errorf("hardening: looking for %s: %w", file, err)
+	}
 	return t, t.read(file, 0, false, 0, 0)
 }
 
@@ -67,7 +70,7 @@ func (t *tree) read(file string, depth int, inMatch bool, by, byLine int) error 
 	}
 	self := len(t.files)
 	f := configFile{path: file, inMatch: inMatch, by: by, byLine: byLine}
-	if content, over := t.overlay[file]; over {
+	if content, over := t.overlay[plainPath(file)]; over {
 		f.content, f.mode, f.safe = content, 0o644, true
 	} else {
 		content, state, err := folder.ReadRegular(unix.AT_FDCWD, file, 0)
@@ -103,11 +106,14 @@ func (t *tree) read(file string, depth int, inMatch bool, by, byLine int) error 
 			if t.files[self].firstMatch == 0 {
 				t.files[self].firstMatch = number
 			}
-		case "hostkey":
+		case "hostkey", "hostdsakey":
 			t.hostKeys = append(t.hostKeys, args...)
 		case "include":
 			for _, pattern := range args {
 				if err := t.include(pattern, depth, inMatch, self, number); err != nil {
+					if strings.Count(err.Error(), "included by") >= placesTold { // in a loop the last ones tell enough
+						return err
+					}
 					return fmt.Errorf("%w (included by %s:%d)", err, file, number)
 				}
 			}
@@ -128,9 +134,18 @@ func (t *tree) include(pattern string, depth int, inMatch bool, self, number int
 		return fmt.Errorf("hardening: Include %s: %w", pattern, err)
 	}
 	for name := range t.overlay {
-		if !slices.Contains(names, name) && globMatches(pattern, name) {
+		if slices.Contains(names, name) {
+			continue
+		}
+		if matches, err := globMatches(pattern, name); err == nil && matches {
 			names = append(names, name)
 			slices.Sort(names)
+		}
+	}
+	t.ways.from = fmt.Sprintf("%s:%d: Include: ", t.files[self].path, number)
+	for _, way := range append([]string{pattern}, names...) {
+		if err := t.ways.to(way); err != nil {
+			return fmt.Errorf("hardening: Include %s: %w", pattern, err)
 		}
 	}
 	for _, name := range names {
@@ -147,7 +162,21 @@ func (t *tree) includes(file string) bool {
 	return slices.ContainsFunc(t.files, func(f configFile) bool { return !f.inMatch && samePath(f.path, file) })
 }
 
-func samePath(a, b string) bool { return a == b || filepath.Clean(a) == filepath.Clean(b) }
+func samePath(a, b string) bool {
+	return a == b || filepath.Base(a) == filepath.Base(b) && plainPath(a) == plainPath(b) // the first spares most of the second's looks at the disk
+}
+
+// plainPath is a path without . and .., unless a symbolic link on the way makes it another one.
+func plainPath(file string) string {
+	plain := filepath.Clean(file)
+	if plain == file {
+		return file
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(file)); err != nil || dir != filepath.Dir(plain) {
+		return file
+	}
+	return plain
+}
 
 func cutLine(text []byte) (line, rest []byte) {
 	if at := bytes.IndexByte(text, '\n'); at >= 0 {
@@ -168,85 +197,4 @@ func mayMatter(line []byte) bool {
 		}
 	}
 	return false
-}
-
-// glob is glob(3) as sshd calls it: no braces, no ~, a leading dot only by a literal dot, sorted by byte.
-// Unlike filepath.Glob it reports what it can't read.
-func glob(pattern string) ([]string, error) {
-	found := []string{""}
-	listed := false // the last part has a pattern
-	for part := range strings.SplitSeq(pattern, "/") {
-		if part == "" {
-			continue
-		}
-		var next []string
-		listed = strings.ContainsAny(part, "*?[\\")
-		for _, dir := range found {
-			if !listed {
-				next = append(next, dir+"/"+part)
-				continue
-			}
-			names, err := globDir(dir, part)
-			if err != nil {
-				return nil, err
-			}
-			next = append(next, names...)
-		}
-		found = next
-	}
-	kept := found[:0]
-	for _, name := range found {
-		if listed { // by its directory
-			kept = append(kept, name)
-			continue
-		}
-		switch _, err := os.Lstat(name); {
-		case err == nil:
-			kept = append(kept, name)
-		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR):
-			return nil, err
-		}
-	}
-	slices.Sort(kept)
-	return kept, nil
-}
-
-// globMatches says whether glob would find a file of that name.
-func globMatches(pattern, name string) bool {
-	a, b := strings.Split(path.Clean(pattern), "/"), strings.Split(name, "/")
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		ok, err := path.Match(strings.ReplaceAll(a[i], "[!", "[^"), b[i])
-		if err != nil || !ok || strings.HasPrefix(b[i], ".") && !strings.HasPrefix(a[i], ".") {
-			return false
-		}
-	}
-	return true
-}
-
-func globDir(dir, part string) ([]string, error) {
-	entries, err := os.ReadDir(dir + "/")
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	part = strings.ReplaceAll(part, "[!", "[^")
-	var names []string
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") && !strings.HasPrefix(part, ".") {
-			continue
-		}
-		ok, err := path.Match(part, e.Name())
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			names = append(names, dir+"/"+e.Name())
-		}
-	}
-	return names, nil
 }

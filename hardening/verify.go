@@ -15,6 +15,11 @@ func (o *Options) verify(ctx context.Context, list []directive, t *tree) []strin
 			lines = append(lines, fmt.Sprintf("sshd_config: %s can be changed by others; chown it to root and chmod it to 0644", f.path))
 		}
 	}
+	if !o.Standalone { // a file of one's own may lie anywhere
+		for _, loose := range t.ways.loose {
+			lines = append(lines, "sshd_config: "+loose)
+		}
+	}
 	reported := make(map[string]bool)
 	connections, err := o.connections(t)
 	if err != nil {
@@ -28,8 +33,8 @@ func (o *Options) verify(ctx context.Context, list []directive, t *tree) []strin
 			prefix = "sshd_config: for user " + c.User + " from " + c.Addr + ": "
 		}
 		e, err := o.ask(ctx, append(args, o.SSHDArgs...))
-		if err != nil {
-			return append(lines, err.Error()) // the other questions would fail alike
+		if err != nil { // the other questions would fail alike, or that one connection would
+			return append(lines, prefix+err.Error())
 		}
 		for _, d := range list {
 			text := o.Policy.shortfall(e, d, c)
@@ -56,7 +61,9 @@ func (o *Options) blame(d directive, e Values, t *tree) string {
 func (o *Options) ask(ctx context.Context, args []string) (Values, error) {
 	out, err := o.run(ctx, o.SSHD, args...)
 	if err != nil {
-		return nil, fmt.Errorf("sshd: %s -T does not accept the configuration: %w", o.SSHD, out.explain(err))
+		// Of lines in a Match block of the main file it says so.
+		out.stderr = strings.ReplaceAll(out.stderr, "reprocess config line", o.ConfigFile+" line")
+		return nil, fmt.Errorf("%s -T does not accept the configuration; mend or take out the line that it names: %w", o.SSHD, out.explain(err))
 	}
 	return ParseValues(out.stdout)
 }
@@ -71,6 +78,11 @@ func validateArgs(args []string) error {
 			if i++; i == len(args) {
 				return fmt.Errorf("hardening: sshd's argument %s (SSHD_OPTS in /etc/default/ssh): its value is missing", arg)
 			}
+			if arg == "-o" && leadsAway(args[i]) {
+				return fmt.Errorf("hardening: sshd's argument -o %s (SSHD_OPTS in /etc/default/ssh): that belongs into a file of %s.d; take it out", args[i], DefaultConfigFile)
+			}
+		case strings.HasPrefix(arg, "-o") && leadsAway(arg[2:]):
+			return fmt.Errorf("hardening: sshd's argument %s (SSHD_OPTS in /etc/default/ssh): that belongs into a file of %s.d; take it out", arg, DefaultConfigFile)
 		case len(arg) > 2 && (strings.HasPrefix(arg, "-o") || strings.HasPrefix(arg, "-p") ||
 			strings.HasPrefix(arg, "-u") || strings.HasPrefix(arg, "-h")):
 		default:
@@ -78,6 +90,12 @@ func validateArgs(args []string) error {
 		}
 	}
 	return nil
+}
+
+// leadsAway says whether an argument of -o makes sshd read what is none of the files that are looked at here.
+func leadsAway(option string) bool {
+	keyword, _, err := splitLine(option)
+	return err != nil || keyword == "include" || keyword == "match"
 }
 
 func dirOf(file string) string {

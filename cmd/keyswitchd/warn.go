@@ -48,7 +48,10 @@ func lookForLockout(cfg config.Config) []string {
 
 // lockoutMachine is this machine as package lockout wants it. sshd's files are read by hardening's own reader.
 func lockoutMachine(policy hardening.Policy) lockout.Machine {
-	files := sync.OnceValues(func() (*hardening.Files, error) { return hardening.ReadFiles(hardening.DefaultConfigFile) })
+	files := sync.OnceValues(func() (*hardening.Files, error) {
+		kept, _ := hardening.ReadResult(hardening.DefaultResultFile) // without it, as the newest sshd reads them
+		return hardening.ReadFiles(hardening.DefaultConfigFile, kept.Release())
+	})
 	return lockout.Machine{Root: "/", Now: time.Now(), Addresses: lockout.Addresses,
 		Settings: func(account string) (map[string][]string, error) {
 			f, err := files()

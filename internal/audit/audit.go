@@ -120,11 +120,11 @@ type notes struct {
 }
 
 func (n notes) add(s Severity, mend, found string, args ...any) {
-	n.r.Findings = append(n.r.Findings, Finding{n.check, s, fmt.Sprintf(found, args...), mend})
+	n.r.Findings = append(n.r.Findings, Finding{n.check, s, printable(fmt.Sprintf(found, args...)), printable(mend)})
 }
 
 func (n notes) left(why string, args ...any) {
-	n.r.LeftOut = append(n.r.LeftOut, LeftOut{n.check, fmt.Sprintf(why, args...)})
+	n.r.LeftOut = append(n.r.LeftOut, LeftOut{n.check, printable(fmt.Sprintf(why, args...))})
 }
 
 type check struct {

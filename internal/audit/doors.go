@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -49,8 +48,8 @@ var doorsKnown = [...]door{
 	{"nxserver.service", "NoMachine", Critical, ""},
 	{"tailscaled.service", "Tailscale, which has an SSH server of its own if `tailscale set --ssh` was given", Warning, "tailscale set --ssh=false"},
 	{"cloudflared.service", "a Cloudflare tunnel: what listens on this machine only may be reachable from outside", Warning, ""},
-	{"sshd-unix-local.socket", "sshd on a local socket (systemd 256 and newer make it by themselves); who uses it is already here", Info, "systemctl mask sshd-unix-local.socket"},
-	{"sshd-vsock.socket", "sshd for the host of a virtual machine", Warning, "systemctl mask sshd-vsock.socket"},
+	{"sshd-unix-local.socket", "sshd on a local socket (systemd 256 and newer make it by themselves); who uses it is already here", Info, "systemctl mask --now sshd-unix-local.socket"},
+	{"sshd-vsock.socket", "sshd for the host of a virtual machine", Warning, "systemctl mask --now sshd-vsock.socket"},
 	{"sshswitch.service", "SSH is enabled at boot if a file named ssh lies on the boot partition; with the interlock it does not start without the key all the same", Info, ""},
 	{"serial-getty@.service", "a login on the serial line, for whoever is at the pins", Info, ""},
 }
@@ -117,7 +116,7 @@ func connect(m *Machine, n notes) {
 	var found []string
 	closed := false
 	for _, dir := range places {
-		wants, err := os.ReadDir(m.path(dir))
+		wants, err := entries(m.path(dir))
 		closed = closed || errors.Is(err, fs.ErrPermission)
 		for _, w := range wants {
 			if !strings.HasSuffix(w.Name(), ".wants") {

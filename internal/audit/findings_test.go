@@ -170,7 +170,8 @@ func TestFindings(t *testing.T) {
 		{"fine: keys", func(m *machine) {
 			m.write("home/ann/.ssh/authorized_keys", "# x\nssh-ed25519 AAAA x\nssh-rsa AAAA y\n", 0o600)
 		}, "keys", Info, "holds 2 keys to the account ann"},
-		{"bad: a private key for all", func(m *machine) { m.write("home/ann/.ssh/id_rsa", "x", 0o644) }, "keys", Warning, "can be read by others"},
+		{"bad: a private key for all", func(m *machine) { m.write("home/ann/.ssh/id_rsa", pemKey, 0o644) }, "keys", Warning, "can be read by others"},
+		{"bad: a private key without a passphrase", func(m *machine) { m.write("home/ann/.ssh/id_rsa", pemKey, 0o600) }, "keys", Info, "has no passphrase"},
 		{"bad: no host keys", func(m *machine) { m.remove("etc/ssh/ssh_host_ed25519_key.pub") }, "host-keys", Warning, "no host keys"},
 		{"bad: a broken host key", func(m *machine) { m.write("etc/ssh/ssh_host_rsa_key.pub", "ssh-rsa what\n", 0o644) }, "host-keys", Warning, "holds no key"},
 		{"bad: a private host key for all", func(m *machine) { m.write("etc/ssh/ssh_host_ed25519_key", "", 0o640) }, "host-keys", Critical, "can be read by others"},

@@ -3,15 +3,15 @@ package audit
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/crypto/ssh"
-
 	"keyswitchd/internal/lockout"
+	"keyswitchd/internal/shellword"
 )
 
 // authorizedKeys: who holds a key to which account, and whether others could put one there.
@@ -54,29 +54,61 @@ func authorizedKeys(_ context.Context, m *Machine, n notes) {
 
 // privateKeys: a key that lies here opens other machines to whoever gets at the card.
 func privateKeys(m *Machine, n notes, account, dir string) (left int) {
-	entries, err := os.ReadDir(m.path(dir))
+	found, err := entries(m.path(dir))
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return 0
 		}
 		return 1
 	}
-	for _, e := range entries {
+	for _, e := range found {
 		if !strings.HasPrefix(e.Name(), "id_") || strings.HasSuffix(e.Name(), ".pub") {
 			continue
 		}
 		file := dir + "/" + e.Name()
+		// A link would make the command below one for whatever it leads to.
+		info, err := os.Lstat(m.path(file))
+		if err != nil || !info.Mode().IsRegular() {
+			left++
+			continue
+		}
+		if info.Size() > privateKeyLimit {
+			continue
+		}
 		text, err := m.text(file)
 		if err != nil {
 			left++
 			continue
 		}
-		if _, err := ssh.ParseRawPrivateKey([]byte(text)); err == nil {
-			n.add(Info, "ssh-keygen -p -f "+file, "%s's private key %s has no passphrase: whoever has the card has what it opens", account, file)
+		key, locked := privateKey(text)
+		if !key {
+			continue
 		}
-		if info, err := os.Stat(m.path(file)); err == nil && info.Mode().Perm()&0o077 != 0 {
-			n.add(Warning, "chmod 0600 "+file, "%s's private key %s can be read by others (%04o)", account, file, info.Mode().Perm())
+		// As the account itself: it is its folder, and it may put anything there until the command is typed.
+		as := "runuser -u " + shellword.Quote(account) + " -- "
+		if !locked {
+			n.add(Info, as+"ssh-keygen -p -f "+shellword.Quote(file), "%s's private key %s has no passphrase: whoever has the card has what it opens", account, file)
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			n.add(Warning, as+"chmod 0600 "+shellword.Quote(file), "%s's private key %s can be read by others (%04o)", account, file, info.Mode().Perm())
 		}
 	}
 	return left
+}
+
+// privateKeyLimit is more than RSA with 16384 bits takes.
+const privateKeyLimit = 32 << 10
+
+// privateKey says whether a file holds a private key, and whether that is locked with a passphrase. It does no arithmetic: a key made for
+// that could take hours.
+func privateKey(text string) (key, locked bool) {
+	block, _ := pem.Decode([]byte(text))
+	switch {
+	case block == nil || !strings.HasSuffix(block.Type, "PRIVATE KEY"):
+		return false, false
+	case block.Type == "OPENSSH PRIVATE KEY": // PROTOCOL.key: a mark, then the cipher's name
+		rest, ok := bytes.CutPrefix(block.Bytes, []byte("openssh-key-v1\x00"))
+		return ok, !bytes.HasPrefix(rest, []byte("\x00\x00\x00\x04none"))
+	}
+	return true, block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED")
 }

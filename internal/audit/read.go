@@ -2,8 +2,11 @@ package audit
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -57,19 +60,22 @@ func exists(path string) bool {
 // lines yields the lines of a configuration file without comments, blanks and the line ends that a backslash takes away.
 func lines(text string) func(func(number int, line string) bool) {
 	return func(yield func(int, string) bool) {
-		held, start := "", 0
-		number := 0
+		var held strings.Builder
+		start, number := 0, 0
 		for line := range strings.SplitSeq(text, "\n") {
 			number++
-			if held == "" {
+			if held.Len() == 0 {
 				start = number
 			}
-			line = held + strings.TrimRight(line, "\r")
+			line = strings.TrimRight(line, "\r")
 			if rest, more := strings.CutSuffix(line, `\`); more {
-				held = rest + " "
+				held.WriteString(rest + " ")
 				continue
 			}
-			held = ""
+			if held.Len() > 0 {
+				line = held.String() + line
+				held.Reset()
+			}
 			line = strings.TrimSpace(line)
 			if line == "" || line[0] == '#' || line[0] == ';' {
 				continue
@@ -81,9 +87,29 @@ func lines(text string) func(func(number int, line string) bool) {
 	}
 }
 
+// entriesLimit bounds a directory's names: in a home anybody can make millions.
+const entriesLimit = 10_000
+
+func entries(dir string) ([]fs.DirEntry, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	found, err := f.ReadDir(entriesLimit + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if len(found) > entriesLimit {
+		return nil, fmt.Errorf("it holds more than %d names", entriesLimit)
+	}
+	slices.SortFunc(found, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return found, nil
+}
+
 // names lists a directory; a missing one is empty.
 func (m *Machine) names(n notes, dir string) []string {
-	entries, err := os.ReadDir(m.path(dir))
+	entries, err := entries(m.path(dir))
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			n.left("%s can't be listed: %s", dir, why(err))

@@ -21,8 +21,9 @@ type socket struct {
 
 // process is the one that holds a socket.
 type process struct {
+	pid  int
 	comm string // "sshd"; "" if it isn't known
-	unit string // systemd's unit, from its control group; "" if it isn't known
+	unit string // systemd's unit, from its control group; "" if it isn't known, or if it is one of a user's own
 }
 
 // shellPrograms let somebody in who has not been here before.
@@ -78,7 +79,7 @@ func (m *Machine) judge(s socket, p process) (Severity, string) {
 		stop = "find out what it is: ss -lntup"
 	}
 	guarded := m.armed && (p.unit == "ssh.service" || p.unit == "ssh.socket" || template(p.unit) == "ssh@.service" || template(p.unit) == "sshd@.service") ||
-		m.armed && p.comm == "systemd" && m.PolicyErr == nil && int(s.at.Port()) == m.Policy.Port // ssh.socket
+		m.armed && p.pid == 1 && m.PolicyErr == nil && int(s.at.Port()) == m.Policy.Port // ssh.socket
 	switch {
 	case guarded && m.PolicyErr == nil && int(s.at.Port()) != m.Policy.Port:
 		return Warning, "keyswitchd harden, and turn the key off and on"
@@ -132,7 +133,8 @@ func (m *Machine) holders() (found map[string]process, complete bool) {
 		return found, false
 	}
 	for _, e := range pids {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
 			continue
 		}
 		dir := m.path("/proc/" + e.Name())
@@ -150,10 +152,11 @@ func (m *Machine) holders() (found map[string]process, complete bool) {
 			}
 			if p == nil {
 				p = m.process(dir)
+				p.pid = pid
 			}
 			inode = strings.TrimSuffix(inode, "]")
 			// systemd holds the sockets of socket units beside the service: the service is the one to name.
-			if other, taken := found[inode]; !taken || other.comm == "systemd" {
+			if other, taken := found[inode]; !taken || other.pid == 1 {
 				found[inode] = *p
 			}
 		}
@@ -172,10 +175,10 @@ func (m *Machine) process(dir string) *process {
 	return p
 }
 
-// unitOf is the unit in "0::/system.slice/ssh.service".
+// unitOf is the unit in "0::/system.slice/ssh.service". In /user.slice the users give names as they like.
 func unitOf(cgroup string) string {
 	for line := range strings.Lines(cgroup) {
-		if _, path, ok := strings.Cut(strings.TrimSpace(line), "::"); ok {
+		if _, path, ok := strings.Cut(strings.TrimSpace(line), "::"); ok && !strings.HasPrefix(path, "/user.slice/") {
 			parts := strings.Split(path, "/")
 			for _, part := range slices.Backward(parts) {
 				if e := filepath.Ext(part); e == ".service" || e == ".socket" || e == ".scope" {

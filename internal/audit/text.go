@@ -1,10 +1,13 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Write prints r for a person, the worst first.
@@ -38,5 +41,22 @@ func (r Report) Write(w io.Writer) error {
 	return err
 }
 
-// JSON is r for scripts.
-func (r Report) JSON() ([]byte, error) { return json.MarshalIndent(r, "", "  ") }
+// JSON is r for scripts, and for people: && in a command stays what it is.
+func (r Report) JSON() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(r)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// printable keeps a name that somebody else has chosen from doing anything to a terminal, or from looking like another.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}

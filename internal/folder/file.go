@@ -35,6 +35,11 @@ func ReadRegular(at int, name string, flags int) ([]byte, *State, error) {
 		return nil, nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
 	defer unix.Close(fd)
+	return readOpen(fd, name)
+}
+
+// readOpen is ReadRegular for a file that is open.
+func readOpen(fd int, name string) ([]byte, *State, error) {
 	s := new(State)
 	if err := unix.Fstat(fd, &s.Stat_t); err != nil {
 		return nil, nil, &fs.PathError{Op: "stat", Path: name, Err: err}

@@ -69,6 +69,11 @@ func Make(path string) (*Folder, error) {
 }
 
 func (f *Folder) fail(op, name string, err error) error {
+	if err == unix.EPERM { // root is refused for one reason mostly
+		if flagged := f.flagged(name); flagged != nil {
+			return fmt.Errorf("%s: %w", op, flagged)
+		}
+	}
 	return &fs.PathError{Op: op, Path: f.path + "/" + name, Err: err}
 }
 
@@ -115,6 +120,9 @@ func (f *Folder) sync() error {
 // Replace gives a file new content in one step: at any moment, and after a power cut, the old or the new
 // is there, whole.
 func (f *Folder) Replace(name string, content []byte, mode os.FileMode) error {
+	if err := f.flagged(name); err != nil { // in an append-only folder the half of it could not be taken away
+		return err
+	}
 	temporary := TemporaryPrefix(name) + rand.Text()
 	at := f.fd
 	fd, err := unix.Openat(at, temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
@@ -144,6 +152,19 @@ func (f *Folder) Replace(name string, content []byte, mode os.FileMode) error {
 	return f.sync()
 }
 
+// Chmod gives the folder itself these permission bits.
+func (f *Folder) Chmod(mode os.FileMode) error {
+	var s State
+	err := unix.Fstat(f.fd, &s.Stat_t)
+	if err == nil && s.Permissions()&0o7777 != uint32(mode.Perm()) {
+		err = unix.Fchmod(f.fd, uint32(mode.Perm()))
+	}
+	if err != nil {
+		return f.fail("chmod", ".", err)
+	}
+	return nil
+}
+
 // Remove takes a file away for good.
 func (f *Folder) Remove(name string) error {
 	if err := unix.Unlinkat(f.fd, name, 0); err != nil {
@@ -152,16 +173,21 @@ func (f *Folder) Remove(name string) error {
 	return f.sync()
 }
 
-// Sweep removes what a Replace left that was cut short.
-func (f *Folder) Sweep(name string) error {
+// Sweep removes what a Replace or Stage of this file left that was cut short.
+func (f *Folder) Sweep(name string) error { return f.sweep(TemporaryPrefix(name)) }
+
+// SweepAll is Sweep for every name, in a folder of one's own.
+func (f *Folder) SweepAll() error { return f.sweep(".") }
+
+func (f *Folder) sweep(prefix string) error {
 	entries, err := os.ReadDir("/proc/self/fd/" + strconv.Itoa(f.fd) + "/")
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		found := e.Name()
-		rest, ours := strings.CutPrefix(found, TemporaryPrefix(name))
-		if !ours || len(rest) != len(rand.Text()) {
+		at := len(found) - len(rand.Text())
+		if !strings.HasPrefix(found, prefix) || at < 0 || !strings.HasSuffix(found[:at], ".new-") || prefix != "." && found[:at] != prefix {
 			continue
 		}
 		if err := unix.Unlinkat(f.fd, found, 0); err != nil {

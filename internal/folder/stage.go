@@ -11,34 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Attributes are what a file is given back beside its content.
-type Attributes struct {
-	Mode     os.FileMode // permission bits, with setuid, setgid and sticky as in inode(7)
-	UID, GID int
-	Safe     bool // nobody but root, or whoever runs this, can change it
-}
-
-// ReadAttributes is Read for those who put a file back later.
-func (f *Folder) ReadAttributes(name string) ([]byte, Attributes, error) {
-	content, s, err := f.read(name)
-	if err != nil {
-		return nil, Attributes{}, err
-	}
-	return content, Attributes{os.FileMode(s.Permissions() & 0o7777), int(s.Uid), int(s.Gid), s.Safe()}, nil
-}
-
 // Staged is a file that lies ready beside the one that it replaces. Everything that needs room on the disk has been done by then.
 type Staged struct {
 	f         *Folder
 	name      string
 	temporary string // after Commit it holds the former file itself, with all that belongs to it
 	absent    bool
+	removal   bool // nothing is put in the file's place
 	linked    bool // this file system can't exchange two names
 	committed bool
+	lost      []string
 }
+
+// Lost names the extended attributes that this file system or this user can't give the staged file, with the reason.
+func (s *Staged) Lost() []string { return s.lost }
 
 // Stage writes content beside the file, with these attributes. absent says that there must be no such file yet.
 func (f *Folder) Stage(name string, content []byte, a Attributes, absent bool) (*Staged, error) {
+	if err := f.flagged(name); err != nil { // in an append-only folder the file could be made and never be taken away
+		return nil, err
+	}
 	s := &Staged{f: f, name: name, temporary: TemporaryPrefix(name) + rand.Text(), absent: absent}
 	fd, err := unix.Openat(f.fd, s.temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -54,6 +46,12 @@ func (f *Folder) Stage(name string, content []byte, a Attributes, absent bool) (
 				return err
 			}
 		}
+		if !absent {
+			if s.lost, err = setExtended(fd, a.Extended); err != nil {
+				return err
+			}
+		}
+		// After the ACL, which has its say in the mode.
 		if err := unix.Fchmod(fd, uint32(a.Mode)); err != nil {
 			return f.fail("chmod", s.temporary, err)
 		}
@@ -66,6 +64,14 @@ func (f *Folder) Stage(name string, content []byte, a Attributes, absent bool) (
 	return s, nil
 }
 
+// StageRemoval prepares taking a file away so that it can be had back.
+func (f *Folder) StageRemoval(name string) (*Staged, error) {
+	if err := f.flagged(name); err != nil {
+		return nil, err
+	}
+	return &Staged{f: f, name: name, temporary: TemporaryPrefix(name) + rand.Text(), removal: true}, nil
+}
+
 // Commit puts the staged file in place in one step, if the former one is still what was read: otherwise somebody has
 // replaced it meanwhile, and theirs stays.
 func (s *Staged) Commit(former []byte) error {
@@ -76,14 +82,16 @@ func (s *Staged) Commit(former []byte) error {
 			return s.f.fail("rename", s.name, err)
 		}
 		s.committed = true
-		return s.f.sync()
+		if err := s.f.sync(); err != nil {
+			return errors.Join(err, s.Revert())
+		}
+		return nil
 	}
-	err := unix.Renameat2(at, s.temporary, at, s.name, unix.RENAME_EXCHANGE)
-	if err == unix.EINVAL || err == unix.ENOSYS {
+	var err error
+	if s.removal {
+		err = unix.Renameat(at, s.name, at, s.temporary)
+	} else if err = unix.Renameat2(at, s.temporary, at, s.name, unix.RENAME_EXCHANGE); err == unix.EINVAL || err == unix.ENOSYS {
 		err = s.link()
-	}
-	if err == unix.EPERM {
-		return fmt.Errorf("%w; is it immutable? lsattr shows it, chattr -i ends it", s.f.fail("replace", s.name, err))
 	}
 	if err != nil {
 		return s.f.fail("replace", s.name, err)
@@ -128,6 +136,8 @@ func (s *Staged) Revert() error {
 		err = unix.Unlinkat(at, s.name, 0)
 	case s.linked:
 		err = unix.Renameat(at, s.temporary, at, s.name)
+	case s.removal:
+		err = unix.Renameat2(at, s.temporary, at, s.name, unix.RENAME_NOREPLACE)
 	default:
 		err = unix.Renameat2(at, s.temporary, at, s.name, unix.RENAME_EXCHANGE)
 	}
@@ -136,6 +146,19 @@ func (s *Staged) Revert() error {
 	}
 	s.committed = false
 	return s.f.sync()
+}
+
+// Untouched says whether the former file, which lies beside since Commit, is still what was read: somebody who had it open could have
+// written into it since.
+func (s *Staged) Untouched(former []byte) error {
+	if s.absent || !s.committed {
+		return nil
+	}
+	was, _, err := ReadRegular(s.f.fd, s.temporary, unix.O_NOFOLLOW)
+	if err == nil && !bytes.Equal(was, former) {
+		err = fmt.Errorf("%s/%s was changed meanwhile by somebody else; try again", s.f.path, s.name)
+	}
+	return err
 }
 
 // Close removes what lies beside: the former file after Commit, the new one otherwise.

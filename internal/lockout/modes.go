@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"keyswitchd/internal/accounts"
+	"keyswitchd/internal/shellword"
 )
 
 // ModeError is a file or directory that others can change or its owner can't read.
@@ -46,7 +47,11 @@ func StrictModes(root, file string, a accounts.Account, book *accounts.Book) err
 			return fmt.Errorf("%s is no regular file", show(top, at))
 		}
 		if why, do := secure(info, a, book); why != "" {
-			return &ModeError{show(top, at), why, do + " " + show(top, at)}
+			// Where a link leads is the account's choice: no command that root would run there on its word.
+			if inside := home != "" && (at == home || strings.HasPrefix(at, home+"/")); !inside && real != filepath.Join(top, file) {
+				return &ModeError{show(top, at), why, "look at " + shellword.Quote(show(top, at)) + ": a link leads there"}
+			}
+			return &ModeError{show(top, at), why, do + " " + shellword.Quote(show(top, at))}
 		}
 		if at == home && at != real || at == top || at == "/" {
 			return nil
@@ -71,7 +76,7 @@ func secure(info os.FileInfo, a accounts.Account, book *accounts.Book) (why, do 
 	st := info.Sys().(*syscall.Stat_t)
 	mode := info.Mode().Perm()
 	if st.Uid != 0 && st.Uid != a.UID {
-		return fmt.Sprintf("belongs to user id %d", st.Uid), "chown " + a.Name
+		return fmt.Sprintf("belongs to user id %d", st.Uid), "chown -h " + shellword.Quote(a.Name)
 	}
 	if mode&0o002 != 0 {
 		return fmt.Sprintf("can be written by everybody (%04o)", mode), "chmod go-w"
@@ -141,8 +146,15 @@ func readable(root, file string, a accounts.Account, book *accounts.Book) error 
 			class >>= 3
 		}
 		if class&need != need {
-			return &ModeError{show(top, at), fmt.Sprintf("has mode %04o and owner %d:%d", info.Mode().Perm(), st.Uid, st.Gid),
-				fmt.Sprintf("chown %s %s && chmod u+rX %[2]s", a.Name, show(top, at))}
+			path := shellword.Quote(show(top, at))
+			do := fmt.Sprintf("chown -h %s %s && chmod u+rX %[2]s", shellword.Quote(a.Name), path)
+			if home, err := filepath.EvalSymlinks(filepath.Join(root, a.Home)); err != nil || at != home && !strings.HasPrefix(at, home+"/") {
+				do = "chmod a+rX " + path // others have to do with it, too
+			}
+			if real != filepath.Join(top, file) {
+				do = "look at " + path + ": a link leads there"
+			}
+			return &ModeError{show(top, at), fmt.Sprintf("has mode %04o and owner %d:%d", info.Mode().Perm(), st.Uid, st.Gid), do}
 		}
 		need = 0o1
 	}

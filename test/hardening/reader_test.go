@@ -10,10 +10,6 @@ import (
 	"keyswitchd/hardening"
 )
 
-// odd are the keywords of which some releases take the last line, or mix them, and of one number make what they like. Lines that
-// differ from the policy are taken out wherever they stand, so the reader need not know.
-var odd = map[string]bool{"maxstartups": true, "persourcemaxstartups": true, "persourcenetblocksize": true}
-
 // printedOddly are the keywords that sshd prints in a form that the table doesn't know: completed by the ports or the folder, with the quotes of the
 // file, with the defaults of what isn't set, or not at all.
 var printedOddly = map[string]bool{"listenaddress": true, "forcecommand": true, "pidfile": true, "persourcepenalties": true, "gssapiauthentication": true}
@@ -21,11 +17,14 @@ var printedOddly = map[string]bool{"listenaddress": true, "forcecommand": true, 
 // readerProblem compares the own reader with sshd before anything is changed; "" if they agree. accepted says whether
 // sshd takes the configuration.
 func (b *bench) readerProblem(c hardening.Connection, text string, refusal error) string {
-	own, err := hardening.ReadEffective(mainFile, c)
+	own, err := hardening.ReadEffective(mainFile, b.release, c)
 	switch {
 	case refusal != nil && strings.Contains(refusal.Error(), "not in connection test specification"):
 		return "" // -T without -C can't be asked about this one
 	case err != nil && refusal == nil:
+		if _, named := reasonOf(err); named {
+			return "" // and so does hardening
+		}
 		return "the reader refuses what sshd accepts: " + err.Error()
 	case refusal != nil:
 		return "" // what a value may be, the reader leaves to sshd
@@ -34,9 +33,7 @@ func (b *bench) readerProblem(c hardening.Connection, text string, refusal error
 	if err != nil {
 		return err.Error()
 	}
-	lines := hardening.Disagreements(own, asked, b.defaults)
-	lines = slices.DeleteFunc(lines, func(line string) bool { name, _, _ := strings.Cut(line, ":"); return odd[name] })
-	if len(lines) > 0 {
+	if lines := hardening.Disagreements(own, asked, b.defaults); len(lines) > 0 {
 		return "Disagreements: " + strings.Join(lines, "; ")
 	}
 	if lines := b.compare(own, printed(text)); len(lines) > 0 {
@@ -50,7 +47,7 @@ func (b *bench) compare(own hardening.Values, sshd map[string][]string) []string
 	var lines []string
 	for _, k := range keywords {
 		name := strings.ToLower(k.name)
-		if odd[name] || printedOddly[name] {
+		if printedOddly[name] {
 			continue
 		}
 		raw, set := own[name]

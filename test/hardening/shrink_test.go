@@ -13,6 +13,12 @@ func (b *bench) shrink(s uint64, tr *tree, problem string) *tree {
 	for again := true; again; {
 		again = false
 		for _, path := range tr.paths {
+			if _, special := tr.kind[path]; special {
+				if candidate := tr.without(path); kindOf(b.try(s, candidate)) == kind {
+					tr, again = candidate, true
+				}
+				continue
+			}
 			lines := strings.SplitAfter(tr.text[path], "\n")
 			for i := len(lines) - 1; i >= 0; i-- {
 				if lines[i] == "" {
@@ -44,23 +50,4 @@ func kindOf(problem string) string {
 		kind += second
 	}
 	return kind
-}
-
-func (t *tree) with(path, text string) *tree {
-	out := &tree{text: map[string]string{}}
-	for _, p := range t.paths {
-		out.put(p, t.text[p])
-	}
-	out.put(path, text)
-	return out
-}
-
-func (t *tree) without(path string) *tree {
-	out := &tree{text: map[string]string{}}
-	for _, p := range t.paths {
-		if p != path {
-			out.put(p, t.text[p])
-		}
-	}
-	return out
 }

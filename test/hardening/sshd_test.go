@@ -19,13 +19,17 @@ import (
 	"keyswitchd/hardening"
 )
 
-// connections that trees are asked about, beside none in particular.
-var connections = []hardening.Connection{
-	{User: "root", Host: "localhost", Addr: "127.0.0.1", LAddr: "127.0.0.1", LPort: 22},
-	{User: "pi", Host: "client.example.org", Addr: "192.168.1.7", LAddr: "192.168.1.1", LPort: 22},
-	{User: "alice", Host: "evil.test", Addr: "10.1.2.3", LAddr: "192.168.1.1", LPort: 10101},
-	{User: "bob", Host: "client.example.org", Addr: "2001:db8::5", LAddr: "::1", LPort: 2222},
-	{User: "stranger", Host: "evil.test", Addr: "203.0.113.9", LAddr: "192.168.1.1", LPort: 22},
+// connections that trees are asked about, beside none in particular. A stranger is one to sshd only if -C says so, from 9.9 on; what
+// sshd finds out at run time can't be asked for.
+func connections(r hardening.Release) []hardening.Connection {
+	return []hardening.Connection{
+		{User: "root", Host: "localhost", Addr: "127.0.0.1", LAddr: "127.0.0.1", LPort: 22},
+		{User: "pi", Host: "client.example.org", Addr: "192.168.1.7", LAddr: "192.168.1.1", LPort: 22},
+		{User: "alice", Host: "evil.test", Addr: "10.1.2.3", LAddr: "192.168.1.1", LPort: 10101},
+		{User: "bob", Host: "client.example.org", Addr: "2001:db8::5", LAddr: "::1", LPort: 2222},
+		{User: "stranger", Host: "evil.test", Addr: "203.0.113.9", LAddr: "192.168.1.1", LPort: 22, Invalid: r.KnowsInvalidUser()},
+		{User: "alice", Host: "localhost", Addr: "fe80::1", LAddr: "::1", LPort: 22, RDomain: "blue"},
+	}
 }
 
 // ask runs `sshd -T` on a file. An error is sshd's own refusal; anything else ends the test.
@@ -88,10 +92,7 @@ func lay(t testing.TB, tr *tree) {
 	}
 	must(os.Mkdir(dropIns, 0o755))
 	must(os.WriteFile(hostKey, key, 0o600))
-	for _, path := range tr.paths {
-		must(os.MkdirAll(filepath.Dir(path), 0o755))
-		must(os.WriteFile(path, []byte(tr.text[path]), 0o644))
-	}
+	must(tr.write())
 }
 
 func makeHostKey(ctx context.Context) ([]byte, error) {
@@ -119,6 +120,13 @@ func snapshot(t testing.TB) map[string]string {
 			if content, err = os.ReadFile(path); err != nil {
 				return err
 			}
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			content = []byte(target)
 		}
 		state[path] = fmt.Sprintf("%v %v\n%s", info.Mode(), owner(info), content)
 		return nil
