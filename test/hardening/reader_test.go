@@ -65,6 +65,9 @@ func (b *bench) compare(own hardening.Values, sshd map[string][]string) []string
 		if len(want) == 1 && want[0] == "none" && len(got) == 0 { // some print nothing for it
 			continue
 		}
+		if len(want) == 1 && len(got) == 1 && got[0] == "//"+want[0] { // a path that doesn't begin with /, from where sshd was started
+			continue
+		}
 		if !slices.Equal(plainWords(want), plainWords(got)) {
 			lines = append(lines, fmt.Sprintf("%s: the reader has %q, sshd %q", k.name, want, got))
 		}
