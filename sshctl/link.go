@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,11 +11,12 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
+
+	"keyswitchd/internal/systembus"
 )
 
-// SystemBus is where the system bus listens (D-Bus specification, "Well-known Message Bus Instances"). The environment
-// isn't asked: nobody who sets a variable gets to choose whom the daemon believes.
-const SystemBus = "unix:path=/run/dbus/system_bus_socket"
+// SystemBus is where the system bus listens.
+const SystemBus = systembus.Address
 
 const (
 	systemdName  = "org.freedesktop.systemd1"
@@ -72,8 +71,7 @@ func dial(ctx context.Context, address string) (*link, error) {
 
 	timer := time.AfterFunc(dialTimeout, func() { cancel(errors.New("no answer")) })
 	defer timer.Stop()
-	conn, err := dbus.Connect(address, dbus.WithContext(ctx), dbus.WithSignalHandler(l),
-		dbus.WithAuth(dbus.AuthExternal(strconv.Itoa(os.Getuid()))))
+	conn, err := systembus.Dial(ctx, address, dbus.WithSignalHandler(l))
 	if err != nil {
 		cancel(nil)
 		return nil, fmt.Errorf("sshctl: connecting to the system bus at %s: %w; is dbus running? type: systemctl status dbus", address, err)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	"github.com/godbus/dbus/v5/introspect"
+
+	"keyswitchd/internal/systembus"
 )
 
 // The names on the system bus. The digit is the interface's version, as systemd1 and login1 have it.
@@ -48,7 +50,7 @@ type Calls interface {
 // NewBus publishes on the bus that connect reaches; nil is the system bus.
 func NewBus(connect func(context.Context) (*dbus.Conn, error)) *Bus {
 	if connect == nil {
-		connect = dial
+		connect = func(ctx context.Context) (*dbus.Conn, error) { return systembus.Dial(ctx, systembus.Address) }
 	}
 	return &Bus{connect: connect, props: toProps(Status{}), changed: make(chan struct{}, 1)}
 }
