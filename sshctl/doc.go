@@ -31,6 +31,8 @@ const (
 	DropIn = "/50-keyswitchd.conf"
 	// permitPath is what the interlock's assertion asks for.
 	permitPath = "/run/keyswitchd/permit"
+	// hardenProgram is what the interlock has run, with "harden", before ssh's units start.
+	hardenProgram = "/usr/sbin/keyswitchd"
 	// PolkitRule is the file that lets the daemon's user start and stop the guarded units.
 	PolkitRule = "/usr/share/polkit-1/rules.d/50-keyswitchd.rules"
 	// OthersPolkitRule does the same for the other units; `keyswitchd arm` writes it. polkit takes the rules in the order of their

@@ -31,6 +31,7 @@ type fakeUnit struct {
 	accept                     bool
 	hidden                     bool // not in memory
 	emptied                    bool // a drop-in after ours took the assertion away
+	unhardened                 bool // a drop-in after ours took the ExecStartPre away
 }
 
 type fakeSession struct {
@@ -119,6 +120,8 @@ func (f *fakeSystemd) normal(k call) {
 		k.fail("org.freedesktop.systemd1.NoSuchJob", "Job does not exist.")
 	case "org.freedesktop.DBus.Properties.GetAll":
 		f.properties(k)
+	case "org.freedesktop.DBus.Properties.Get":
+		f.startPre(k)
 	case managerIface + ".GetUnitProcesses":
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -208,6 +211,25 @@ func (f *fakeSystemd) properties(k call) {
 		return
 	}
 	k.reply(map[string]dbus.Variant{"LoadState": dbus.MakeVariant("not-found"), "ActiveState": dbus.MakeVariant("inactive")})
+}
+
+// command is the beginning of an element of ExecStartPre, a(sasbttttuii).
+type command struct {
+	Path   string
+	Args   []string
+	Ignore bool
+}
+
+func (f *fakeSystemd) startPre(k call) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	pre := []command{{Path: "/usr/bin/mkdir", Args: []string{"mkdir", "harden"}}}
+	for name, u := range f.units {
+		if unitObject(name) == k.path && !u.unhardened {
+			pre = append(pre, command{Path: hardenProgram, Args: []string{hardenProgram, "harden", "--quiet"}})
+		}
+	}
+	k.reply(dbus.MakeVariant(pre))
 }
 
 // assertion is an element of Asserts, a(sbbsi).

@@ -75,6 +75,13 @@ func (l *link) file(ctx context.Context, unit string) (file, error) {
 		f.instances, _ = own["Accept"].(bool)
 		f.result, _ = own["Result"].(string)
 	}
+	if guarded(unit) && f.interlock {
+		pre, err := l.sd.GetUnitTypePropertyContext(ctx, unit, kind, "ExecStartPre")
+		if err != nil {
+			return file{}, fmt.Errorf("sshctl: asking systemd what %s runs before it starts: %w", unit, err)
+		}
+		f.interlock = hardens(pre.Value.Value())
+	}
 	if kind == "Socket" && !f.instances {
 		all, _ := props["Triggers"].([]string)
 		f.triggers = slices.DeleteFunc(all, func(unit string) bool { return !strings.HasSuffix(unit, ".service") })
@@ -98,6 +105,19 @@ func interlocked(props map[string]any) bool {
 // is negated, its argument, and how it ended last.
 func assertsPermit(a []any) bool {
 	return len(a) > 3 && a[0] == "AssertPathExists" && a[1] == false && a[2] == false && a[3] == permitPath
+}
+
+// hardens judges the ExecStartPre of one of ssh's units (org.freedesktop.systemd1(5), "a(sasbttttuii)": the program, its arguments, and
+// whether a failure of it is ignored). Without ours, what the last start found of sshd's configuration says nothing of the next.
+func hardens(pre any) bool {
+	commands, _ := pre.([][]any)
+	return slices.ContainsFunc(commands, func(c []any) bool {
+		if len(c) < 3 {
+			return false
+		}
+		args, _ := c[1].([]string)
+		return c[0] == hardenProgram && len(args) > 1 && args[1] == "harden" && c[2] == false
+	})
 }
 
 // read takes a new reading. Files are read again when systemd did so (fresh), and when a unit came to rest in another state

@@ -283,6 +283,16 @@ func TestReload(t *testing.T) {
 	w.until(func(s State) bool { return !s.Interlocked })
 	f.mu.Lock()
 	f.units[Service].emptied = false
+	f.mu.Unlock()
+	f.reloaded()
+	w.until(func(s State) bool { return s.Interlocked })
+	f.mu.Lock()
+	f.units[Service].unhardened = true // ExecStartPre= in a drop-in after ours
+	f.mu.Unlock()
+	f.reloaded()
+	w.until(func(s State) bool { return !s.Interlocked })
+	f.mu.Lock()
+	f.units[Service].unhardened = false
 	f.units[Socket].file = "enabled"
 	f.mu.Unlock()
 	f.reloaded()

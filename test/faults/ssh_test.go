@@ -39,6 +39,11 @@ var sshFaults = section{Title: "ssh.service and sshd", Faults: []fault{
 		s.struck = inside.Clock()
 		return err
 	}, Effect: closes, Code: "not-armed", LED: "fast-blink", Recover: byItself, Note: "counted from when systemd has read its files"},
+	{Name: "ssh.service edited: `ExecStartPre=` emptied in a drop-in after the interlock's, so that nothing is hardened, and daemon-reload", On: true, Do: func(s *site) error {
+		err := s.dropIn(sshUnit, "[Service]\nExecStartPre=\n")
+		s.struck = inside.Clock()
+		return err
+	}, Effect: closes, Code: "not-armed", LED: "fast-blink", Recover: byItself, Note: "counted from when systemd has read its files"},
 	{Name: "ssh.service edited: another description", On: true, Do: func(s *site) error {
 		return s.dropIn(sshUnit, "[Unit]\nDescription=edited\n")
 	}, Effect: stays, Code: "key-on", LED: "solid", Again: "opens"},
@@ -80,10 +85,7 @@ var sshFaults = section{Title: "ssh.service and sshd", Faults: []fault{
 			return err
 		})
 	}, Effect: never, Code: "key-off", LED: "dark", Note: "refused: assertion failed"},
-	{Name: "`ssh.service` unmasked and enabled by hand, and daemon-reload", Do: func(s *site) error {
-		s.later(func() error { return systemctl("disable --runtime ssh.service") })
-		return systemctl("enable --runtime --now ssh.service")
-	}, Effect: never, Code: "key-off", LED: "dark"},
+	{Name: "`systemctl enable --now ssh`", Do: refusedStart("enable --now ssh.service"), Effect: never, Code: "key-off", LED: "dark", Note: "refused: assertion failed"},
 }}
 
 // interlockGone deletes the drop-in of ssh.service.
