@@ -8,7 +8,7 @@ BUILD    = build
 
 export CGO_ENABLED = 0
 
-.PHONY: help build all install simulate test test-deb test-fast test-qemu test-sshds test-pi test-faults pi packages bench shell lint clean
+.PHONY: help build all install simulate test test-deb test-fast test-qemu test-crash test-sshds test-pi test-faults pi packages bench shell lint clean
 
 help:
 	@echo "make simulate   try it here: a key in the terminal, a real sshd on 127.0.0.1"
@@ -109,12 +109,13 @@ image:
 
 test: packages lint
 	$(MAKE) --no-print-directory all
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-fast test-qemu test-sshds pi
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-fast test-qemu test-crash test-sshds pi
 	$(MAKE) --no-print-directory test-pi
+	$(MAKE) --no-print-directory test-faults
 
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "gofmt would change these files"; exit 1; }
-	$(GO) vet ./... && $(GO) vet -tags e2e,virtualpi,inside,sshds ./...
+	$(GO) vet ./... && $(GO) vet -tags e2e,virtualpi,inside,sshds,crash ./...
 
 # One call for all, before anything runs side by side.
 packages:
@@ -138,6 +139,11 @@ SEED  ?= 1
 test-sshds:
 	@test/packages.sh mmdebstrap debian-archive-keyring
 	$(GO) test $(if $(filter 0,$(shell id -u)),,-exec sudo) -timeout 40m -tags sshds ./test/hardening -args -trees $(TREES) -seed $(SEED)
+
+# The hardening killed, and failed, at each of its system calls: some thousand runs of it under ptrace(2).
+test-crash:
+	@test/packages.sh openssh-server openssh-client
+	$(GO) test -timeout 30m -tags crash -run 'TestKilled|TestFailed|TestCrash' ./hardening
 
 # The kernel and the root file system of the virtual Pi, made once and kept in the cache.
 pi: $(VIRTUALPI)

@@ -1,3 +1,5 @@
+//go:build crash
+
 // Only here: make test runs these tests on the other machines in qemu-user, which has no ptrace(2).
 
 package hardening

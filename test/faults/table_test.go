@@ -20,7 +20,7 @@ const debounce = 50 * time.Millisecond
 const head = `# Fault by fault
 
 **SSH is reachable only while a live daemon sees the key on, and everything that breaks, breaks towards closed.** This table shows it.
-It is written by ` + "`make test-faults UPDATE=1`" + ` and compared by each ` + "`make test-faults`" + `, which makes all of this go wrong again, and fails if anything
+It is written by ` + "`make test-faults UPDATE=1`" + ` and compared by each ` + "`make test`" + `, which makes all of this go wrong again, and fails if anything
 but a time comes out otherwise.
 
 How it is made: in virtual Pis (test/virtualpi: User-mode Linux 6.12, Debian trixie with its systemd, D-Bus, polkit, OpenSSH, and the kernel's
