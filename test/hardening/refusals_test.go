@@ -23,7 +23,7 @@ var refusals = []refusal{
 	{"a second name to mend", "names (hard links); remove it", 25},
 	{"the folder is a link", "is a link or no directory", 25},
 	{"~ in an Include", "write the whole path, without ~", 5},
-	{"the drop-in in a Match block", "this Include stands in a Match block and draws in", 3},
+	{"the drop-in in a Match block", "so the policy would be for some connections only", 3},
 	{"the drop-in twice", "which was read before; take one of the two out", 3},
 	// Such as 10.0 with "Subsystem sftp" in a Match block.
 	{"a line that sshd refuses for some", "sshd -T does not accept the configuration", 10},
