@@ -2,7 +2,10 @@ package hardening
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 )
 
@@ -60,12 +63,33 @@ func (o *Options) blame(d directive, e Values, t *tree) string {
 
 func (o *Options) ask(ctx context.Context, args []string) (Values, error) {
 	out, err := o.run(ctx, o.SSHD, args...)
+	for range separationTries {
+		if err == nil || !strings.Contains(out.stderr, "Missing privilege separation directory: "+separationDir) || makeSeparationDir() != nil {
+			break
+		}
+		out, err = o.run(ctx, o.SSHD, args...)
+	}
 	if err != nil {
 		// Of lines in a Match block of the main file it says so.
 		out.stderr = strings.ReplaceAll(out.stderr, "reprocess config line", o.ConfigFile+" line")
 		return nil, fmt.Errorf("%s -T does not accept the configuration; mend or take out the line that it names: %w", o.SSHD, out.explain(err))
 	}
 	return ParseValues(out.stdout)
+}
+
+// separationDir is what Debian's sshd wants to be there even for -T. systemd-tmpfiles makes it at boot, and ssh.service takes it along
+// whenever it stops (RuntimeDirectory=), so by hand with SSH closed it is missing, and while SSH is closing it may vanish again.
+const (
+	separationDir   = "/run/sshd"
+	separationTries = 3
+)
+
+// makeSeparationDir makes it as systemd-tmpfiles does. Without root it can't, and sshd's own words are the error then.
+func makeSeparationDir() error {
+	if err := os.Mkdir(separationDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // validateArgs admits only arguments of sshd whose effect `sshd -T` shows.
