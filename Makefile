@@ -97,7 +97,7 @@ shell: $(VIRTUALPI) image
 VIRTUALPI = $(CURDIR)/$(BUILD)/virtualpi
 IMAGE     = $(CURDIR)/$(BUILD)/image
 # The same folder in every step, so that the reader of a log sees one list.
-PI_TEST   = $(GO) test -count=1 -timeout 25m
+PI_TEST   = $(GO) test -count=1 -timeout 50m
 
 .PHONY: $(VIRTUALPI) image
 $(VIRTUALPI):
