@@ -176,13 +176,14 @@ func TestInterlocked(t *testing.T) {
 	f.until(func(s sshctl.State) bool { return !s.Interlocked })
 	f.stop() // no keyswitchd runs here for it to be bound to
 	defer f.start()
-	for _, unit := range []string{sshctl.Service, sshctl.Socket} {
+	for unit, section := range map[string]string{sshctl.Service: "Service", sshctl.Socket: "Socket"} {
 		dir := "/run/systemd/system/" + unit + ".d"
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		if err := os.WriteFile(dir+sshctl.DropIn, []byte("[Unit]\nAssertPathExists=/run/keyswitchd/permit\nBindsTo=keyswitchd.service\n"), 0o644); err != nil {
+		if err := os.WriteFile(dir+sshctl.DropIn, []byte("[Unit]\nAssertPathExists=/run/keyswitchd/permit\nBindsTo=keyswitchd.service\n"+
+			"["+section+"]\nExecStartPre=/usr/sbin/keyswitchd harden --quiet\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -211,7 +212,7 @@ func TestSocket(t *testing.T) {
 	f.until(func(s sshctl.State) bool { return s.Unit == sshctl.Socket })
 	for range 2 {
 		f.start()
-		run(t, "/usr/bin/ssh-keyscan", "-t", "ed25519", "127.0.0.1") // starts ssh.service
+		run(t, "/usr/bin/ssh-keyscan", "-T", "60", "-t", "ed25519", "127.0.0.1") // starts ssh.service
 		if s := strings.TrimSpace(systemctl(t, "is-active", "ssh.service")); s != "active" {
 			t.Fatalf("ssh.service is %s", s)
 		}
