@@ -15,6 +15,8 @@ help:
 	@echo "make test       every test, the virtual Pi's included (needs root or sudo)"
 	@echo "make test-fast  the tests that need nothing but Go and sshd"
 	@echo "make test-sshds TREES=20000 SEED=7   more random configurations for the OpenSSH of three Debian releases"
+	@echo "make test-crash the hardening killed at each of its system calls"
+	@echo "make test-deb   the packages, installed, upgraded and removed in virtual Pis (not part of make test)"
 	@echo "make test-faults UPDATE=1   everything that can go wrong does; writes docs/faults.md"
 	@echo "make build      build/keyswitchd for this machine;  make all: arm64, arm (Zero), amd64"
 	@echo "make deb        packages for arm64, armhf (Zero) and amd64 in build/packages"

@@ -78,7 +78,8 @@ func (o *Options) ask(ctx context.Context, args []string) (Values, error) {
 }
 
 // separationDir is what Debian's sshd wants to be there even for -T. systemd-tmpfiles makes it at boot, and ssh.service takes it along
-// whenever it stops (RuntimeDirectory=), so by hand with SSH closed it is missing, and while SSH is closing it may vanish again.
+// whenever it stops (RuntimeDirectory=), so by hand with SSH closed it is missing, and while SSH is closing it may vanish again. It
+// stays: SSH may have been started meanwhile and need it.
 const (
 	separationDir   = "/run/sshd"
 	separationTries = 3

@@ -194,7 +194,8 @@ func (f *fakeSystemd) properties(k call) {
 			continue
 		}
 		if k.body[0] != "org.freedesktop.systemd1.Unit" {
-			k.reply(map[string]dbus.Variant{"Result": dbus.MakeVariant(u.result), "Accept": dbus.MakeVariant(u.accept)})
+			k.reply(map[string]dbus.Variant{"Result": dbus.MakeVariant(u.result), "Accept": dbus.MakeVariant(u.accept),
+				"ExecStartPre": u.startPre()})
 			return
 		}
 		var bound []string
@@ -223,13 +224,21 @@ type command struct {
 func (f *fakeSystemd) startPre(k call) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	pre := []command{{Path: "/usr/bin/mkdir", Args: []string{"mkdir", "harden"}}}
 	for name, u := range f.units {
-		if unitObject(name) == k.path && !u.unhardened {
-			pre = append(pre, command{Path: hardenProgram, Args: []string{hardenProgram, "harden", "--quiet"}})
+		if unitObject(name) == k.path {
+			k.reply(u.startPre())
+			return
 		}
 	}
-	k.reply(dbus.MakeVariant(pre))
+	k.fail("org.freedesktop.DBus.Error.UnknownObject", "not loaded")
+}
+
+func (u *fakeUnit) startPre() dbus.Variant {
+	pre := []command{{Path: "/usr/bin/mkdir", Args: []string{"mkdir", "harden"}}}
+	if !u.unhardened {
+		pre = append(pre, command{Path: hardenProgram, Args: []string{hardenProgram, "harden", "--quiet"}})
+	}
+	return dbus.MakeVariant(pre)
 }
 
 // assertion is an element of Asserts, a(sbbsi).

@@ -67,6 +67,7 @@ func (l *link) look(ctx context.Context, unit, kind string) (UnitLook, error) {
 	if err != nil {
 		return UnitLook{}, fmt.Errorf("sshctl: asking systemd about %s: %w", unit, err)
 	}
+	u.Interlocked = u.Interlocked && hardens(own["ExecStartPre"])
 	u.Result, _ = own["Result"].(string)
 	if code, ok := own["ExecMainStatus"].(int32); ok {
 		u.ExecMainStatus = int(code)

@@ -71,12 +71,8 @@ func auditMachine(cfgPath string) audit.Machine {
 	return m
 }
 
-// policyProblems asks sshd, which wants its empty directory for that even if it won't run. That is the one thing that an audit
-// makes, in /run, and it stays: SSH may have been started meanwhile and need it.
+// policyProblems asks sshd. The empty directory that sshd wants for that is the one thing that an audit may make.
 func policyProblems(ctx context.Context, cfgPath string, cfg config.Config) ([]string, error) {
-	if err := os.Mkdir(privsepDir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("audit: making sshd's %s: %w", privsepDir, err)
-	}
 	_, err := hardening.Harden(ctx, hardening.Options{Policy: cfg.Policy, Source: cfgPath, CheckOnly: true,
 		SSHDArgs: strings.Fields(os.Getenv("SSHD_OPTS"))})
 	var short *hardening.NotVerifiedError

@@ -15,10 +15,6 @@ import (
 	"keyswitchd/internal/config"
 )
 
-// privsepDir is sshd's own; it is RuntimeDirectory= of ssh.service, so it is not there while SSH is closed, and without
-// it sshd checks nothing.
-const privsepDir = "/run/sshd"
-
 type hardenFlags struct{ check, diff, force, quiet bool }
 
 func newHarden(cfgPath *string) *cobra.Command {
@@ -63,9 +59,6 @@ func newHarden(cfgPath *string) *cobra.Command {
 
 // harden tells on w each change that it makes, in ssh.service that is the journal, and what surprises somebody.
 func harden(ctx context.Context, w io.Writer, cfgPath string, cfg config.Config, f hardenFlags) error {
-	if err := os.Mkdir(privsepDir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("harden: making sshd's %s: %w", privsepDir, err)
-	}
 	o := hardenOptions(cfgPath, cfg, f)
 	o.Warnings = warnings(ctx, cfg)
 	r, err := hardening.Harden(ctx, o)

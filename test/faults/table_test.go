@@ -43,7 +43,7 @@ const notShown = `
 - *systemd itself dead.* When process 1 crashes, systemd by default stops where it is, nobody is there to close anything, and the
   daemon has no right to kill sshd. Let the machine restart then: ` + "`CrashAction=reboot`" + ` and ` + "`RuntimeWatchdogSec=`" + ` (a Pi has the hardware) in
   systemd-system.conf(5).
-- *One contact that is welded shut*, or its wire shorted to ground: that is a key turned on. A second contact tells (below).
+- *One contact that is welded shut*, or its wire shorted to ground: that is a key turned on. A second contact tells.
 - *Suspend.* The virtual Pi wakes from it at once. Time limits count on CLOCK_BOOTTIME, which goes on meanwhile; that is tested with a clock of the tests' own.
 - *A SD card that lies.* The cuts of power here lose what the kernel had not given to the disk. A card that loses or garbles what it was
   given is not simulated.
